@@ -1,0 +1,3 @@
+"""Lamplighter."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,133 @@
+"""The director's side of trust: the signed statement of what one device shall run (design 3.2)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from lamplighter_protocol import dsse
+from lamplighter_protocol.blobs import BlobRef
+from lamplighter_protocol.canonical import decode, encode
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.names import MAX_ENVELOPE_BYTES, Count, Name, Release
+
+PAYLOAD_TYPE: Final = "application/vnd.lamplighter.assignment+json"
+DIRECTOR_KEYS_MAX_BYTES: Final = 64 * 1024
+
+Utc = Annotated[datetime, msgspec.Meta(tz=True)]
+Mode = Literal["active", "shadow"]
+
+
+class Generation(msgspec.Struct, frozen=True, order=True):
+    """(epoch, counter), compared in that order; a new epoch resets the counter."""
+
+    epoch: Count
+    counter: Count
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.counter}"
+
+
+class DirectorKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The target that only the top-level targets role may sign: who directs, in which epoch."""
+
+    epoch: Count
+    public_pem: tuple[str, ...]
+
+    def keys(self) -> Mapping[str, dsse.PublicKey]:
+        """The keys by id."""
+        loaded = map(dsse.load_public, self.public_pem)
+        return {dsse.key_id(key): key for key in loaded}
+
+
+class AssignedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One model that the device shall have."""
+
+    model: Name
+    release: Release
+    manifest: BlobRef
+    variant: Name
+    mode: Mode = "active"
+    rollout: str | None = None
+    not_before_utc: Utc
+    deadline_utc: Utc
+    allow_downgrade: bool = False
+    """Whether a release below the one that runs was asked for on purpose."""
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one device shall run; a model that is absent is removed."""
+
+    device: Name
+    fleet: Name
+    generation: Generation
+    issued_utc: Utc
+    expires_utc: Utc
+    window_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+    """The length of the UTC windows in which the device counts."""
+    models: tuple[AssignedModel, ...]
+
+    def __post_init__(self) -> None:
+        if len({item.model for item in self.models}) != len(self.models):
+            raise ValueError("a model is assigned twice")
+
+
+def sign_assignment(assignment: Assignment, signer: dsse.Signer) -> bytes:
+    """The envelope that travels as `desired`."""
+    return dsse.sign(PAYLOAD_TYPE, encode(assignment), signer)
+
+
+def decode_director_keys(raw: bytes) -> DirectorKeys:
+    """Read the director's keys from the bytes of their (already verified) TUF target.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED or MESSAGE_TOO_LARGE.
+    """
+    keys = decode(raw, DirectorKeys, what="The director keys", max_bytes=DIRECTOR_KEYS_MAX_BYTES)
+    keys.keys()
+    return keys
+
+
+def accept_assignment(
+    raw: bytes,
+    *,
+    device: str,
+    fleet: str,
+    director: DirectorKeys,
+    last: Generation | None,
+    now_utc: datetime,
+) -> Assignment:
+    """The verdict on an envelope from the broker.
+
+    Args:
+        raw: The envelope as received.
+        device: This device's id.
+        fleet: This device's fleet.
+        director: Keys and epoch from verified TUF metadata.
+        last: The newest generation ever accepted, or None. The same generation is accepted
+            again: redelivery is harmless.
+        now_utc: The best known time, never before the signed floor.
+
+    Raises:
+        LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, SIGNATURE_INVALID,
+            ASSIGNMENT_FOREIGN, ASSIGNMENT_STALE or ASSIGNMENT_EXPIRED.
+    """
+    payload = dsse.verify(raw, PAYLOAD_TYPE, director.keys())
+    assignment = decode(payload, Assignment, what="The assignment", max_bytes=MAX_ENVELOPE_BYTES)
+    if (assignment.device, assignment.fleet) != (device, fleet):
+        raise LamplighterError(
+            "ASSIGNMENT_FOREIGN",
+            f"The assignment is for {assignment.fleet}/{assignment.device}, not {fleet}/{device}.",
+        )
+    generation = assignment.generation
+    if generation.epoch != director.epoch or (last is not None and generation < last):
+        raise LamplighterError(
+            "ASSIGNMENT_STALE",
+            f"Generation {generation} is older than {last} or outside epoch {director.epoch}.",
+        )
+    if assignment.expires_utc <= now_utc:
+        raise LamplighterError(
+            "ASSIGNMENT_EXPIRED", f"Generation {generation} expired {assignment.expires_utc}."
+        )
+    return assignment

@@ -1,0 +1,83 @@
+"""First trust (design 3.2): what an invitation pins and what enrolment exchanges."""
+
+import base64
+import binascii
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.names import Name, Sha256
+from lamplighter_protocol.reported import Inventory
+
+_PREFIX: Final = "lamp1."
+
+
+class Invitation(msgspec.Struct, frozen=True, kw_only=True):
+    """One text that a person carries to a device; valid once."""
+
+    url: str
+    """The HTTPS address of the server's device door."""
+    device: Name
+    fleet: Name
+    token: str
+    ca_sha256: Sha256
+    """Digest of the DER of the certificate authority's certificate."""
+    root_sha256: Sha256
+    """Digest of the TUF root, version 1."""
+
+
+class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the device sends. Its private keys never leave it."""
+
+    device: Name
+    token: str
+    csr_pem: str
+    agreement_public: bytes
+    """An ephemeral X25519 public key, from which the telemetry key is derived."""
+    inventory: Inventory
+
+
+class EnrolmentReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the device gets."""
+
+    certificate_pem: str
+    root_json: bytes
+    agreement_public: bytes
+    broker_host: str
+    broker_port: int
+
+
+def encode_invitation(invitation: Invitation) -> str:
+    """The invitation as one word that survives copy and paste."""
+    raw = msgspec.msgpack.encode(invitation)
+    return _PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def decode_invitation(text: str) -> Invitation:
+    """Read an invitation.
+
+    Raises:
+        LamplighterError: INVITATION_INVALID.
+    """
+    text = text.strip()
+    try:
+        if not text.startswith(_PREFIX):
+            raise ValueError("it does not start with " + _PREFIX)
+        body = text.removeprefix(_PREFIX)
+        raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        return msgspec.msgpack.decode(raw, type=Invitation)
+    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+        raise LamplighterError(
+            "INVITATION_INVALID", f"The invitation cannot be read: {error}."
+        ) from error
+
+
+def telemetry_key(private: X25519PrivateKey, peer_public: bytes, device: str) -> bytes:
+    """The 32-byte key that seals telemetry, agreed without travelling (X25519, HKDF-SHA-256)."""
+    shared = private.exchange(X25519PublicKey.from_public_bytes(peer_public))
+    info = b"lamplighter/1 telemetry " + device.encode()
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(shared)

@@ -1,0 +1,173 @@
+"""Every error that a user can meet: a stable code, what to do next, and whether a retry helps.
+
+The catalogue is the one place where codes live; docs/reference/errors.md is made from it.
+Programmer errors have no code and are not caught.
+"""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One row of the catalogue."""
+
+    http_status: int
+    retryable: bool
+    remedy: str
+
+
+CATALOGUE: dict[str, Entry] = {
+    # Bytes that came from elsewhere
+    "MESSAGE_MALFORMED": Entry(
+        400, False, "Check that both sides run compatible versions of Lamplighter."
+    ),
+    "MESSAGE_TOO_LARGE": Entry(
+        413, False, "Send less at once; docs/reference/limits.md lists sizes."
+    ),
+    "MESSAGE_FORGED": Entry(
+        403, False, "Somebody on the broker altered or made this message; look at its client list."
+    ),
+    "NAME_INVALID": Entry(400, False, "Use lower-case letters, digits and hyphens, at most 63."),
+    "NOT_FOUND": Entry(404, False, "List what exists with the matching 'ls' command."),
+    # Trust
+    "SIGNATURE_INVALID": Entry(
+        403, False, "Publish again with the right keys; 'lamplighter keys status' shows them."
+    ),
+    "TRUST_MISSING": Entry(409, True, "Run 'lamplighter keys init' once, then try again."),
+    "TRUST_EXPIRED": Entry(
+        409, True, "Renew the metadata: 'lamplighter keys status' says which role has expired."
+    ),
+    "TRUST_REFUSED": Entry(
+        403, False, "The signed metadata does not allow this; compare it with 'model show'."
+    ),
+    "ASSIGNMENT_FOREIGN": Entry(403, False, "The assignment names another device or fleet."),
+    "ASSIGNMENT_STALE": Entry(409, False, "A newer assignment is already in force; nothing to do."),
+    "ASSIGNMENT_EXPIRED": Entry(409, True, "Start the rollout again; the device keeps serving."),
+    "REPORT_STALE": Entry(409, False, "A newer report is already stored; nothing to do."),
+    "CAPABILITY_MISSING": Entry(
+        409, False, "Update the agent on this device, or publish a bundle that needs less."
+    ),
+    "VARIANT_UNSUPPORTED": Entry(
+        409, False, "Publish a variant for this device's runtime and processor."
+    ),
+    # Enrolment
+    "INVITATION_INVALID": Entry(
+        403, False, "Make a new invitation with 'lamplighter device invite'."
+    ),
+    "INVITATION_USED": Entry(
+        409, False, "An invitation works once; make a new one with 'lamplighter device invite'."
+    ),
+    "SERVER_UNTRUSTED": Entry(
+        403, False, "The server's certificate is not the invited one; check the address."
+    ),
+    "DEVICE_UNKNOWN": Entry(404, False, "Invite and enrol it: 'lamplighter device invite ID'."),
+    "DEVICE_EXISTS": Entry(409, False, "Choose another name, or retire the old device first."),
+    "NOT_ENROLLED": Entry(409, False, "Run 'lamplighter-agent enrol INVITATION' on this device."),
+    # Blobs and storage
+    "CHUNK_REFUSED": Entry(
+        422, True, "The chunk is fetched again by itself; if it recurs, check the broker."
+    ),
+    "BLOB_REFUSED": Entry(422, True, "The file is fetched again by itself."),
+    "FETCH_STALLED": Entry(
+        503, True, "The chunks do not arrive; check the link, the device goes on where it stopped."
+    ),
+    "DISK_FULL": Entry(
+        507, True, "Free some space on the device; the update goes on where it stopped."
+    ),
+    "STORE_CORRUPT": Entry(
+        500, True, "A stored file is damaged; it is set aside and fetched again by itself."
+    ),
+    # On the device: why a release was refused or rolled back
+    "MODEL_LOAD_FAILED": Entry(
+        422, False, "The runtime refuses the file on this device; see the event's detail."
+    ),
+    "GOLDEN_MISMATCH": Entry(
+        422, False, "Outputs differ on this chip; publish another variant, such as onnx-fp32."
+    ),
+    "WORKER_CRASHED": Entry(
+        500, False, "The model's process died repeatedly; see the event's detail."
+    ),
+    "WORKER_HUNG": Entry(500, False, "The model's process stopped answering; it was restarted."),
+    "LATENCY_OVER_BUDGET": Entry(
+        422, False, "Publish a faster model or raise the latency budget in its health policy."
+    ),
+    "MEMORY_OVER_BUDGET": Entry(
+        422, False, "Publish a smaller model or raise the memory budget in its health policy."
+    ),
+    "ERRORS_OVER_BUDGET": Entry(
+        422, False, "Requests fail on this release; see the error counts in the event."
+    ),
+    "OUTPUT_COLLAPSED": Entry(
+        422, False, "On live input the predictions look nothing like the reference; check training."
+    ),
+    "PROBATION_TIMEOUT": Entry(
+        422, True, "Too few live requests came to judge the release; send traffic and start again."
+    ),
+    "UPDATE_LOOP": Entry(
+        500, False, "The same update was interrupted too often; look at power and disk."
+    ),
+    # Serving
+    "MODEL_NOT_READY": Entry(
+        503, True, "No release runs yet; 'lamplighter-agent status' says why."
+    ),
+    "REQUEST_INVALID": Entry(
+        400, False, "Compare the request with the model's metadata: GET /v2/models/MODEL."
+    ),
+    # Server
+    "NOT_AUTHORISED": Entry(
+        401, False, "Use the token in the server's data folder: --token or LAMPLIGHTER_TOKEN."
+    ),
+    "CONFLICT": Entry(409, False, "Look at the present state with 'show', then decide."),
+    "RELEASE_IMMUTABLE": Entry(409, False, "Publish the next release number instead."),
+    "ROLLOUT_INVALID": Entry(422, False, "Correct the rollout's options; 'rollout create --help'."),
+    "STATE_FORBIDS": Entry(409, False, "Look at the rollout's status; this step does not fit it."),
+    "PORT_IN_USE": Entry(
+        503, True, "Stop the other program or choose another port with --port or --broker-port."
+    ),
+    "BROKER_MISSING": Entry(
+        503, True, "Install Mosquitto: 'sudo apt install mosquitto' or 'brew install mosquitto'."
+    ),
+    "BROKER_FAILED": Entry(503, True, "Read the broker's log in the server's data folder."),
+    "SERVER_UNREACHABLE": Entry(
+        503, True, "Start it with 'lamplighter up', or name it with --server."
+    ),
+    "SCHEMA_NEWER": Entry(500, False, "Use the newer Lamplighter that made this data folder."),
+    # Making bundles
+    "CONVERSION_REFUSED": Entry(
+        422, False, "Choose a supported estimator; docs/reference/conversion.md lists them."
+    ),
+    "PARITY_REFUSED": Entry(
+        422, False, "The converted model answers differently; lower the quantization or the model."
+    ),
+    "DATA_INVALID": Entry(
+        422, False, "Correct the data; the message names the column and the row."
+    ),
+    "PASSPHRASE_WRONG": Entry(403, True, "Enter the passphrase of the key file again."),
+}
+
+
+class LamplighterError(Exception):
+    """An expected error.
+
+    Attributes:
+        code: A key of CATALOGUE; stable across releases.
+        sentence: What happened, in one sentence with the particulars.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        self.entry = CATALOGUE[code]
+        self.code = code
+        self.sentence = sentence
+        super().__init__(f"{code}: {sentence}")
+
+    @property
+    def remedy(self) -> str:
+        """What to do next."""
+        return self.entry.remedy
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same step may succeed later without a change."""
+        return self.entry.retryable
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.sentence} {self.remedy}"

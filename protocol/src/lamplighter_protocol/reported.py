@@ -1,0 +1,152 @@
+"""What a device says it has: a document signed with the device's own key (design 3.2)."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from lamplighter_protocol import dsse
+from lamplighter_protocol.assignment import Generation, Mode, Utc
+from lamplighter_protocol.canonical import decode, encode
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.names import MAX_ENVELOPE_BYTES, Count, Name, Release, Sha256
+
+PAYLOAD_TYPE: Final = "application/vnd.lamplighter.reported+json"
+
+Phase = Literal[
+    "admitted",
+    "fetching",
+    "verified",
+    "self-testing",
+    "shadowing",
+    "probation",
+    "committed",
+    "rolling-back",
+    "rolled-back",
+    "failed",
+]
+#: Phases that an attempt does not leave by itself.
+FINAL_PHASES: Final = frozenset({"committed", "rolled-back", "failed"})
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a release was refused or rolled back."""
+
+    code: str
+    sentence: str
+
+
+class Active(msgspec.Struct, frozen=True, kw_only=True):
+    """The release that answers requests now."""
+
+    release: Release
+    manifest_sha256: Sha256
+    variant: Name
+    mode: Mode = "active"
+    committed: bool
+    """False through probation."""
+    since_utc: Utc
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest update: where it is, or how it ended."""
+
+    release: Release
+    generation: Generation
+    phase: Phase
+    rollout: str | None = None
+    started_utc: Utc
+    failure: Failure | None = None
+    timings_s: dict[str, float] = {}
+    """Measured durations by step: `fetch`, `self_test`, `probation`, `rollback`."""
+
+
+class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one model on one device."""
+
+    model: Name
+    active: Active | None = None
+    previous: Release | None = None
+    """The release kept verified on disk to go back to."""
+    attempt: Attempt | None = None
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
+    """What the board is; the director chooses variants by it."""
+
+    machine: str
+    runtimes: dict[str, str]
+    """Runtime name to version, only those that have built a session here."""
+    ram_mb: int
+    python: str
+    agent_version: str
+    system: str
+
+
+class TrustState(msgspec.Struct, frozen=True, kw_only=True):
+    """Which signed metadata the device holds."""
+
+    root_version: Count
+    targets_version: Count
+    floor_utc: Utc
+    """The device knows that it is not earlier than this."""
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """The signed state. (boot, counter) orders reports; lower counters are refused."""
+
+    device: Name
+    fleet: Name
+    boot: str
+    counter: Count
+    """Persisted, grows by one with each report over the device's whole life."""
+    generation: Generation | None
+    assignment_sha256: Sha256 | None
+    """Digest of the newest accepted assignment envelope."""
+    inventory: Inventory
+    trust: TrustState | None
+    models: tuple[ModelReport, ...]
+    wants: tuple[Sha256, ...]
+    """Blobs still wanted, by digest."""
+    problem: Failure | None = None
+    """The newest refusal that belongs to no attempt, such as a bad signature."""
+    clock_synchronised: bool
+    at_utc: Utc
+
+
+def sign_reported(reported: Reported, signer: dsse.Signer) -> bytes:
+    """The envelope that travels as `reported`."""
+    return dsse.sign(PAYLOAD_TYPE, encode(reported), signer)
+
+
+def accept_reported(
+    raw: bytes, *, device: str, fleet: str, key: dsse.PublicKey, last_counter: int
+) -> Reported:
+    """The server's verdict on a report.
+
+    Raises:
+        LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, SIGNATURE_INVALID (also when it
+            names another device), or REPORT_STALE if the counter is not above `last_counter`.
+    """
+    payload = dsse.verify(raw, PAYLOAD_TYPE, {dsse.key_id(key): key})
+    reported = decode(payload, Reported, what="The report", max_bytes=MAX_ENVELOPE_BYTES)
+    if (reported.device, reported.fleet) != (device, fleet):
+        raise LamplighterError(
+            "SIGNATURE_INVALID", f"{device} sent a report signed for {reported.device}."
+        )
+    if reported.counter <= last_counter:
+        raise LamplighterError(
+            "REPORT_STALE", f"Report {reported.counter} of {device} is not above {last_counter}."
+        )
+    return reported
+
+
+def runs_committed(report: Reported, model: str, release: int, manifest_sha256: str) -> bool:
+    """Whether the device has signed that it runs this very release after probation."""
+    return any(
+        item.model == model
+        and item.active is not None
+        and item.active.committed
+        and item.active.release == release
+        and item.active.manifest_sha256 == manifest_sha256
+        for item in report.models
+    )
