@@ -61,6 +61,9 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "DEVICE_UNKNOWN": Entry(404, False, "Invite and enrol it: 'lamplighter device invite ID'."),
     "DEVICE_EXISTS": Entry(409, False, "Choose another name, or retire the old device first."),
+    "REPORT_MISSING": Entry(
+        404, True, "Wait until the agent has connected; 'lamplighter-agent status' says what it does."
+    ),
     "NOT_ENROLLED": Entry(409, False, "Run 'lamplighter-agent enrol INVITATION' on this device."),
     # Blobs and storage
     "CHUNK_REFUSED": Entry(
@@ -108,6 +111,9 @@ CATALOGUE: dict[str, Entry] = {
     # Serving
     "MODEL_NOT_READY": Entry(
         503, True, "No release runs yet; 'lamplighter-agent status' says why."
+    ),
+    "INFERENCE_FAILED": Entry(
+        500, False, "The release cannot answer this input; it is counted against its error budget."
     ),
     "REQUEST_INVALID": Entry(
         400, False, "Compare the request with the model's metadata: GET /v2/models/MODEL."

@@ -86,7 +86,7 @@ def _mac(
 
 
 def seal(
-    message: msgspec.Struct,
+    message: msgspec.Struct | msgspec.Raw,
     *,
     key: bytes,
     device: str,
@@ -95,7 +95,7 @@ def seal(
     sequence: int,
     oldest: int,
 ) -> bytes:
-    """Encode and authenticate one message."""
+    """Encode and authenticate one message; `Raw` is one that is encoded already."""
     body = msgspec.msgpack.encode(message)
     mac = _mac(key, device, stream, (boot, sequence, oldest), body)
     return msgspec.msgpack.encode(Sealed(1, boot, sequence, oldest, body, mac))

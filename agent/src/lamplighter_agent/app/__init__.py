@@ -1,0 +1,1 @@
+"""Composes the agent: the supervisor, its workers and the command line."""

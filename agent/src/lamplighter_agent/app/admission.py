@@ -1,0 +1,122 @@
+"""Whether this device may and can run a release, and where its files come from."""
+
+import asyncio
+import platform
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from lamplighter_agent.app.services import Services
+from lamplighter_agent.core.state import Installed
+from lamplighter_protocol.assignment import AssignedModel
+from lamplighter_protocol.bundle import Manifest, decode_manifest
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.trust import TrustView, agree_on_release, agree_on_target
+
+_T = TypeVar("_T")
+
+
+class Admission:
+    """Asks both sides of trust, then the board; fetches with patience."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def agree(self, assigned: AssignedModel, active: Installed | None) -> Installed:
+        """Come to a verdict on an assigned release.
+
+        Raises:
+            LamplighterError: Why it is refused: TRUST_REFUSED, CAPABILITY_MISSING,
+                VARIANT_UNSUPPORTED, MESSAGE_MALFORMED, MESSAGE_TOO_LARGE, ASSIGNMENT_EXPIRED.
+        """
+        if assigned.mode != "active":
+            raise LamplighterError(
+                "CAPABILITY_MISSING", f"This agent has no mode {assigned.mode!r}."
+            )
+        manifest = await self._patiently(assigned, lambda: self._agreed(assigned, active))
+        variant = manifest.variant(assigned.variant)
+        runtimes = self._services.inventory().runtimes
+        if variant.runtime not in runtimes or (
+            variant.machines and platform.machine() not in variant.machines
+        ):
+            raise LamplighterError(
+                "VARIANT_UNSUPPORTED",
+                f"{variant.name} needs {variant.runtime} on {variant.machines or 'any machine'}; "
+                f"this is {platform.machine()} with {sorted(runtimes)}.",
+            )
+        return Installed(
+            release=assigned.release,
+            manifest_sha256=assigned.manifest.sha256,
+            variant=assigned.variant,
+            files={
+                name: blob.sha256 for name, blob in manifest.blobs_for(assigned.variant).items()
+            },
+            load_timeout_s=manifest.health.load_timeout_s,
+            since_utc=self._services.now_utc(),
+        )
+
+    async def fetch(self, assigned: AssignedModel) -> None:
+        """Fetch the release's files, going on after every interruption until the deadline.
+
+        Raises:
+            LamplighterError: ASSIGNMENT_EXPIRED, or STORE_CORRUPT if the manifest is damaged.
+        """
+        manifest = await self.manifest(assigned)
+        files = manifest.blobs_for(assigned.variant).values()
+        await self._patiently(assigned, lambda: self._services.fetcher.fetch(files))
+
+    async def manifest(self, assigned: AssignedModel) -> Manifest:
+        """The stored manifest, on which both sides of trust have agreed.
+
+        Raises:
+            LamplighterError: STORE_CORRUPT.
+        """
+        return decode_manifest(await asyncio.to_thread(self._read, assigned))
+
+    def _read(self, assigned: AssignedModel) -> bytes:
+        return self._services.blobs.verified(assigned.manifest.sha256).read_bytes()
+
+    async def _agreed(self, assigned: AssignedModel, active: Installed | None) -> Manifest:
+        view = await self._signed(assigned)
+        await self._services.fetcher.fetch([assigned.manifest])
+        raw = await asyncio.to_thread(self._read, assigned)
+        return agree_on_release(raw, assigned, view, running=active.release if active else None)
+
+    async def _signed(self, assigned: AssignedModel) -> TrustView:
+        """Metadata that allows the release; it may arrive a little after the assignment."""
+        trust = self._services.trust
+        grace_s: float | None = None  # without any view the only way is to wait
+        is_late = False
+        while True:
+            newer = trust.refreshed
+            try:
+                if trust.view is not None:
+                    agree_on_target(assigned, trust.view)
+                    return trust.view
+            except LamplighterError:
+                if is_late and not trust.is_behind:
+                    raise
+                grace_s = self._services.settings.trust_grace_s
+            try:
+                await asyncio.wait_for(newer.wait(), grace_s)
+            except asyncio.TimeoutError:
+                is_late = True
+
+    async def _patiently(self, assigned: AssignedModel, step: Callable[[], Awaitable[_T]]) -> _T:
+        """Repeat a step while it may succeed later and the deadline allows it."""
+        settings = self._services.settings
+        pause_s = settings.retry_first_s
+        while True:
+            if self._services.now_utc() >= assigned.deadline_utc:
+                raise LamplighterError(
+                    "ASSIGNMENT_EXPIRED",
+                    f"{assigned.model} release {assigned.release} was to start before "
+                    f"{assigned.deadline_utc}.",
+                )
+            try:
+                return await step()
+            except LamplighterError as error:
+                if not error.retryable:
+                    raise
+                self._services.tell.problem(error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, settings.retry_max_s)

@@ -1,0 +1,124 @@
+"""The command line: `lamplighter-agent`."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamplighter_agent import __version__
+from lamplighter_agent.app.config import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR, DataDir, Settings
+from lamplighter_protocol.errors import LamplighterError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0 done, 1 refused or failed, 2 usage."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return int(chosen.command(chosen))
+    except LamplighterError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lamplighter-agent",
+        description="Runs signed models on this device, watches them and goes back by itself.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    enrol = _command(commands, "enrol", "enrol this device", "lamp1.iaZkZXZpY2U...")
+    enrol.add_argument("invitation", help="the text from 'lamplighter device invite'")
+    enrol.add_argument("--replace", action="store_true", help="give up the present identity")
+    enrol.set_defaults(command=_enrol)
+    run = _command(commands, "run", "run the agent until it is stopped", "--serve-port 8500")
+    run.add_argument(
+        "--serve-port",
+        type=int,
+        default=8500,
+        metavar="PORT",
+        help="loopback port of the first model, the next ones count up; 0 takes free ones "
+        "(default: %(default)s)",
+    )
+    run.add_argument(
+        "--log-level",
+        default="info",
+        choices=["debug", "info", "warning", "error"],
+        help="what goes to standard error (default: %(default)s)",
+    )
+    run.set_defaults(command=_run)
+    status = _command(commands, "status", "show what the agent does", "--json")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(command=_status)
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary.capitalize() + ".",
+        epilog=f"example: lamplighter-agent {name} {example}",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"where the agent keeps its things (default: ${DATA_DIR_VARIABLE}, "
+        f"then {DEFAULT_DATA_DIR})",
+    )
+    return parser
+
+
+def _enrol(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.app.enrolment import enrol_device
+
+    data = DataDir.choose(chosen.data_dir)
+    identity = enrol_device(data, chosen.invitation, replace=chosen.replace)
+    sys.stdout.write(
+        f"{identity.enrolment.device} is enrolled in fleet {identity.enrolment.fleet}. "
+        "Start it: lamplighter-agent run\n"
+    )
+    return 0
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.app.supervisor import Supervisor
+    from lamplighter_agent.store.identity import load_identity
+
+    logging.basicConfig(
+        level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    data = DataDir.choose(chosen.data_dir)
+    settings = Settings(data=data, serve_port=chosen.serve_port)
+    identity = load_identity(data.identity)
+
+    async def supervise() -> None:
+        await Supervisor(identity, settings).run()
+
+    asyncio.run(supervise())
+    return 0
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    import msgspec
+
+    from lamplighter_agent.app.status import describe, read_status
+    from lamplighter_agent.store.identity import load_identity
+
+    data = DataDir.choose(chosen.data_dir)
+    status = read_status(data.status)
+    if status is None:
+        device = load_identity(data.identity).enrolment.device
+        sys.stderr.write(f"{device} is enrolled but its agent has never run here.\n")
+        return 1
+    text = msgspec.json.encode(status).decode() if chosen.json else describe(status)
+    sys.stdout.write(text + "\n")
+    return 0 if status.running else 1

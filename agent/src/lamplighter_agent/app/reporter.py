@@ -1,0 +1,102 @@
+"""Signs and publishes what the device says it has, on each change and on each connection."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.teller import Teller
+from lamplighter_agent.link.mqtt import Link
+from lamplighter_agent.store.identity import Identity
+from lamplighter_agent.store.journal import Journal
+from lamplighter_agent.trust.refresh import Trust
+from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.reported import Inventory, Reported, TrustState, sign_reported
+from lamplighter_protocol.topics import Topics
+
+#: Changes within this time make one report: the newest state is what counts.
+GATHER_S: Final = 0.05
+
+
+def trust_state(trust: Trust) -> TrustState | None:
+    """What a report says of the verified metadata."""
+    view = trust.view
+    if view is None:
+        return None
+    return TrustState(
+        root_version=view.root_version,
+        targets_version=view.targets_version,
+        floor_utc=view.issued_floor_utc,
+    )
+
+
+class Reporter:
+    """Publishes `reported`, retained."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        journal: Journal,
+        trust: Trust,
+        fetcher: Fetcher,
+        teller: Teller,
+        link: Link,
+        *,
+        boot: str,
+        inventory: Callable[[], Inventory],
+        now_utc: Callable[[], datetime],
+        is_synchronised: Callable[[], bool],
+    ) -> None:
+        self._identity = identity
+        self._journal = journal
+        self._trust = trust
+        self._fetcher = fetcher
+        self._teller = teller
+        self._link = link
+        self._boot = boot
+        self._inventory = inventory
+        self._now_utc = now_utc
+        self._is_synchronised = is_synchronised
+
+    async def run(self, on_change: Callable[[], None]) -> None:
+        """Report whenever it is due, until cancelled.
+
+        Args:
+            on_change: Called on every change, also without a connection.
+        """
+        enrolment = self._identity.enrolment
+        topic = Topics(enrolment.fleet).device(enrolment.device, "reported")
+        while True:
+            await self._teller.report_due.wait()
+            await asyncio.sleep(GATHER_S)
+            self._teller.report_due.clear()
+            on_change()
+            if not self._link.connected:
+                continue  # the next connection makes a report due
+            try:
+                counter = self._journal.next_report()
+            except LamplighterError as error:
+                self._teller.problem(error)
+                continue
+            self._link.publish(topic, self._sign(counter), retain=True)
+
+    def _sign(self, counter: int) -> bytes:
+        enrolment, document = self._identity.enrolment, self._journal.document
+        reported = Reported(
+            device=enrolment.device,
+            fleet=enrolment.fleet,
+            boot=self._boot,
+            counter=counter,
+            generation=document.generation,
+            assignment_sha256=sha256(document.assignment) if document.assignment else None,
+            inventory=self._inventory(),
+            trust=trust_state(self._trust),
+            models=tuple(model.report() for model in document.models.values()),
+            wants=tuple(sorted(self._fetcher.wants)),
+            problem=self._teller.last_problem,
+            clock_synchronised=self._is_synchronised(),
+            at_utc=self._now_utc(),
+        )
+        return sign_reported(reported, self._identity.signer)

@@ -1,0 +1,69 @@
+"""What the updaters of all models share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from lamplighter_agent.app.config import Settings
+from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.windows import Windows
+from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_agent.store.journal import Journal
+from lamplighter_agent.trust.refresh import Trust
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.reported import Failure, Inventory
+from lamplighter_protocol.telemetry import Event
+
+
+class Tell(Protocol):
+    """How a part tells of what happened."""
+
+    def event(self, event: Event) -> None:
+        """Put an event into the outbox and the log."""
+
+    def problem(self, error: LamplighterError) -> None:
+        """Report a refusal that ends no attempt."""
+
+    def changed(self) -> None:
+        """The state that is reported has changed."""
+
+    def settled(self) -> None:
+        """An attempt has come to rest: the assignment is to be looked at again."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Made once by the supervisor.
+
+    Attributes:
+        settings: Durations and the worker command.
+        journal: What is remembered.
+        blobs: The files.
+        fetcher: Brings files.
+        trust: Verified metadata.
+        windows: Takes counts.
+        tell: Events and reports.
+        now_utc: The later of the clock and the signed floor.
+        connected: Whether the server is in reach.
+        inventory: What the board is.
+        spawn: Starts a task whose unexpected end stops the agent.
+    """
+
+    settings: Settings
+    journal: Journal
+    blobs: BlobStore
+    fetcher: Fetcher
+    trust: Trust
+    windows: Windows
+    tell: Tell
+    now_utc: Callable[[], datetime]
+    connected: Callable[[], bool]
+    inventory: Callable[[], Inventory]
+    spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+def failure_of(error: LamplighterError) -> Failure:
+    """The error as reports and events carry it."""
+    return Failure(code=error.code, sentence=error.sentence)

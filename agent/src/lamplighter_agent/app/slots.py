@@ -1,0 +1,135 @@
+"""A release brought up on this device: its verified files and the worker that runs it."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamplighter_agent.app.workers import WorkerProcess
+from lamplighter_agent.core.state import Installed
+from lamplighter_agent.ports.worker import Beat
+from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.reported import Failure
+
+
+class Slot:
+    """One release of one model, with at most one worker.
+
+    Args:
+        model: The model's name.
+        installed: The release.
+        blobs: Where its files are.
+        run: Where the folder of links is made.
+        command: How a worker is started, before its options.
+        listen_fds: The model's listening sockets.
+        hang_s: How long its worker may be silent while it serves.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        installed: Installed,
+        *,
+        blobs: BlobStore,
+        run: Path,
+        command: Sequence[str],
+        listen_fds: Sequence[int],
+        hang_s: float,
+    ) -> None:
+        self.model = model
+        self.installed = installed
+        self._blobs = blobs
+        self._files = run / f"{model}-{installed.release}-{os.urandom(4).hex()}"
+        self._command = command
+        self._listen_fds = listen_fds
+        self._hang_s = hang_s
+        self.worker: WorkerProcess | None = None
+        self.serving = False
+        """Whether it was told to accept requests."""
+        self.has_served = False
+        """Whether it ever was."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a worker runs."""
+        return self.worker is not None and not self.worker.exited.is_set()
+
+    @property
+    def beat(self) -> Beat | None:
+        """The worker's newest sign of life."""
+        return self.worker.beat if self.worker else None
+
+    async def load(self) -> None:
+        """Verify the files and bring the model into memory, in a new worker.
+
+        Raises:
+            LamplighterError: STORE_CORRUPT, MODEL_LOAD_FAILED, WORKER_CRASHED.
+        """
+        await self.stop()
+        manifest = await asyncio.to_thread(self._lay_out)
+        self.worker = await WorkerProcess.start(
+            [
+                *self._command,
+                *("--manifest", str(manifest)),
+                *("--variant", self.installed.variant),
+                *("--files", str(self._files)),
+            ],
+            self._listen_fds,
+            self._hang_s,
+        )
+        loaded = await self.worker.loaded(self.installed.load_timeout_s)
+        _raise(loaded.failure)
+
+    def _lay_out(self) -> Path:
+        manifest = self._blobs.verified(self.installed.manifest_sha256)
+        if self._files.exists():
+            shutil.rmtree(self._files)
+        self._files.mkdir()
+        for name, digest in self.installed.files.items():
+            (self._files / name).symlink_to(self._blobs.verified(digest).resolve())
+        return manifest
+
+    async def self_test(self) -> None:
+        """Run the golden inputs.
+
+        Raises:
+            LamplighterError: GOLDEN_MISMATCH, WORKER_CRASHED.
+        """
+        tested = await self._running.self_test(self.installed.load_timeout_s)
+        _raise(tested.failure)
+
+    async def serve(self) -> None:
+        """Accept requests.
+
+        Raises:
+            LamplighterError: WORKER_CRASHED, WORKER_HUNG.
+        """
+        await self._running.serve()
+        self.serving = self.has_served = True
+
+    def drain(self) -> None:
+        """Accept no more requests; stay warm."""
+        self.serving = False
+        if self.worker is not None:
+            self.worker.drain()
+
+    async def stop(self) -> None:
+        """End the worker, if there is one, and remove its folder of links."""
+        self.serving = False
+        if self.worker is not None:
+            await self.worker.stop()
+            self.worker = None
+        shutil.rmtree(self._files, ignore_errors=True)
+
+    @property
+    def _running(self) -> WorkerProcess:
+        if self.worker is None:
+            raise LamplighterError("WORKER_CRASHED", f"No worker of {self.model} runs.")
+        return self.worker
+
+
+def _raise(failure: Failure | None) -> None:
+    if failure is not None:
+        raise LamplighterError(failure.code, failure.sentence)

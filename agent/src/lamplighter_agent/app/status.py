@@ -1,0 +1,92 @@
+"""status.json: what the agent says of itself to people on the same board."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from lamplighter_protocol.assignment import Utc
+from lamplighter_protocol.names import Name
+from lamplighter_protocol.reported import Failure, ModelReport, TrustState
+
+
+class Serve(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one model answers."""
+
+    url: str
+    socket: str | None
+    ready: bool
+    worker_pid: int | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent at one moment."""
+
+    pid: int
+    device: Name
+    fleet: Name
+    connected: bool
+    connection_problem: str | None
+    models: tuple[ModelReport, ...]
+    serve: dict[Name, Serve]
+    trust: TrustState | None
+    problem: Failure | None
+    at_utc: Utc
+    running: bool = True
+
+
+def write_status(path: Path, status: Status) -> None:
+    """Replace the file at once; it need not survive a power cut."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_bytes(msgspec.json.encode(status))
+    beside.replace(path)
+
+
+def read_status(path: Path) -> Status | None:
+    """Read the file; `running` is false if the process that wrote it is gone.
+
+    Returns:
+        None if there is no readable file.
+    """
+    try:
+        status = msgspec.json.decode(path.read_bytes(), type=Status)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return msgspec.structs.replace(status, running=_is_alive(status.pid))
+
+
+def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(PermissionError):  # somebody else's process, but it is there
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+def describe(status: Status) -> str:
+    """The status for people."""
+    state = "running" if status.running else "not running"
+    link = "connected" if status.connected else f"not connected ({status.connection_problem})"
+    lines = [f"{status.device} (fleet {status.fleet}): {state}, pid {status.pid}, {link}"]
+    for model in status.models:
+        active = model.active
+        lines.append(
+            f"{model.model}: "
+            + (
+                f"release {active.release} {active.variant} "
+                f"({'committed' if active.committed else 'in probation'})"
+                if active
+                else "no release runs"
+            )
+        )
+        if serve := status.serve.get(model.model):
+            lines.append(f"  serves at {serve.url}" + (f" and {serve.socket}" * bool(serve.socket)))
+        if attempt := model.attempt:
+            lines.append(f"  update to release {attempt.release}: {attempt.phase}")
+            if attempt.failure:
+                lines.append(f"  {attempt.failure.code}: {attempt.failure.sentence}")
+    if status.problem:
+        lines.append(f"last problem: {status.problem.code}: {status.problem.sentence}")
+    return "\n".join(lines)

@@ -1,0 +1,345 @@
+"""Composes the agent: one process that decides, stores and speaks, and workers that run models."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Coroutine
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from lamplighter_agent import __version__
+from lamplighter_agent.app.config import Settings
+from lamplighter_agent.app.desired import Desired
+from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.reporter import Reporter, trust_state
+from lamplighter_agent.app.sender import Sender
+from lamplighter_agent.app.services import Services
+from lamplighter_agent.app.slots import Slot
+from lamplighter_agent.app.status import Serve, Status, write_status
+from lamplighter_agent.app.teller import Teller
+from lamplighter_agent.app.updater import ModelUpdater
+from lamplighter_agent.app.windows import Windows
+from lamplighter_agent.core.reconcile import Remove, Start, reconcile
+from lamplighter_agent.link.mqtt import Broker, Link
+from lamplighter_agent.link.tls import device_context
+from lamplighter_agent.observe.inventory import describe_board, take_inventory
+from lamplighter_agent.observe.vitals import take_vitals
+from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_agent.store.identity import Identity
+from lamplighter_agent.store.journal import Journal
+from lamplighter_agent.store.outbox import Outbox
+from lamplighter_agent.trust.refresh import Trust, TrustDirs
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.telemetry import Event
+from lamplighter_protocol.topics import Topics
+
+_LOG = logging.getLogger(__name__)
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Supervisor:
+    """The agent's main process.
+
+    Args:
+        identity: Who the device is.
+        settings: What can be set.
+        plain: Speak without TLS; only tests against a broker on loopback do.
+    """
+
+    def __init__(self, identity: Identity, settings: Settings, *, plain: bool = False) -> None:
+        data, enrolment = settings.data, identity.enrolment
+        self._identity = identity
+        self._settings = settings
+        self._topics = Topics(enrolment.fleet)
+        boot = _boot()
+        self._journal = Journal(data.journal)
+        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=settings.outbox_max_bytes)
+        self._trust = Trust(
+            TrustDirs(data.trust / "store", data.trust / "inbox", identity.root_file)
+        )
+        self._teller = Teller(self._outbox, self.now_utc)
+        broker = Broker(
+            host=enrolment.broker_host,
+            port=enrolment.broker_port,
+            identifier=enrolment.device,
+            presence=self._topics.device(enrolment.device, "presence"),
+            tls=None
+            if plain
+            else device_context(identity.ca_file, identity.certificate_file, identity.key_file),
+            now_utc=self.now_utc,
+        )
+        self._link = Link(broker, self._on_message, self._on_connected)
+        blobs = BlobStore(data.blobs)
+        fetcher = Fetcher(
+            blobs,
+            self._topics,
+            self._link,
+            on_refused=self._teller.problem,
+            on_wants=self._teller.changed,
+            stall_s=settings.stall_s,
+        )
+        self._desired = Desired(enrolment, self._journal, self._teller, self.now_utc)
+        self._inventory = describe_board({})
+        self._sender = Sender(self._outbox, self._link, identity, self._teller)
+        self._reporter = Reporter(
+            identity,
+            self._journal,
+            self._trust,
+            fetcher,
+            self._teller,
+            self._link,
+            boot=boot,
+            inventory=lambda: self._inventory,
+            now_utc=self.now_utc,
+            is_synchronised=self._is_synchronised,
+        )
+        self._services = Services(
+            settings=settings,
+            journal=self._journal,
+            blobs=blobs,
+            fetcher=fetcher,
+            trust=self._trust,
+            windows=Windows(
+                lambda window: self._teller.put("window", window),
+                lambda: self._journal.document.window_s,
+                self.now_utc,
+                self._is_synchronised,
+            ),
+            tell=self._teller,
+            now_utc=self.now_utc,
+            connected=lambda: self._link.connected,
+            inventory=lambda: self._inventory,
+            spawn=self._spawn,
+        )
+        self._updaters: dict[str, ModelUpdater] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = asyncio.Event()
+        self._broken: BaseException | None = None
+
+    def now_utc(self) -> datetime:
+        """The best known time: the clock, but never before what was signed."""
+        clock_utc = datetime.now(timezone.utc)
+        view = self._trust.view
+        return clock_utc if view is None else max(clock_utc, view.issued_floor_utc)
+
+    def _is_synchronised(self) -> bool:
+        view = self._trust.view
+        return view is not None and datetime.now(timezone.utc) >= view.issued_floor_utc
+
+    def stop(self) -> None:
+        """Let `run` end."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Serve, connect and follow the assignment until `stop` or a signal.
+
+        Raises:
+            LamplighterError: PORT_IN_USE at the start.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        run = self._settings.data.run
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+        self._teller.event(
+            Event(at_utc=self.now_utc(), kind="started", sentence=f"Agent {__version__}.")
+        )
+        try:
+            for name in self._journal.document.models:
+                self._updater(name).serve()
+            self._inventory = await take_inventory(self._settings.probe_command)
+            for task in (
+                self._link.run(),
+                self._follow_trust(),
+                self._follow_assignment(),
+                self._sender.run(),
+                self._reporter.run(self._write_status),
+                self._services.windows.run(self._slots),
+                self._take_vitals(),
+            ):
+                self._spawn(task)
+            self._teller.report_due.set()
+            await self._stopped.wait()
+        finally:
+            await self._shut_down()
+        if self._broken is not None:
+            raise self._broken
+
+    async def _shut_down(self) -> None:
+        closing = [updater.close() for updater in self._updaters.values()]
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*closing)
+        await self._link.say_goodbye()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._write_status()
+        self._outbox.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = self._broken or error
+            self.stop()
+
+    # What comes from the broker.
+
+    def _on_connected(self) -> None:
+        device = self._identity.enrolment.device
+        self._link.subscribe(
+            [
+                self._topics.device(device, "desired"),
+                self._topics.device(device, "ack"),
+                self._topics.trust("#"),
+            ],
+            qos=1,
+        )
+        self._services.fetcher.on_connected()
+        self._sender.start_over()
+        self._teller.changed()
+
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        """Route one message; whatever it holds, nothing worse than a problem comes of it."""
+        try:
+            self._route(topic, payload)
+        except LamplighterError as error:
+            self._teller.problem(error)
+
+    def _route(self, topic: str, payload: bytes) -> None:
+        branch = topic.split("/", 4)[3:4]
+        if branch == ["blob"]:
+            self._services.fetcher.on_chunk(*self._topics.parse_chunk(topic), payload)
+        elif branch == ["trust"]:
+            self._trust.take(self._topics.parse_trust(topic), payload)
+        elif topic == self._topics.device(self._identity.enrolment.device, "desired"):
+            self._desired.take(payload)
+            self._teller.reconcile_due.set()
+        elif topic == self._topics.device(self._identity.enrolment.device, "ack"):
+            self._sender.on_ack(payload)
+        else:
+            raise LamplighterError("MESSAGE_MALFORMED", f"Unexpected topic {topic!r}.")
+
+    # The loops.
+
+    async def _follow_trust(self) -> None:
+        self._trust.changed.set()  # what came before the restart
+        while True:
+            await self._trust.changed.wait()
+            self._trust.changed.clear()
+            if not self._trust.is_due():
+                continue
+            try:
+                await self._trust.refresh()
+            except LamplighterError as error:
+                self._teller.problem(error)
+            self._teller.changed()
+            self._teller.settled()
+
+    async def _follow_assignment(self) -> None:
+        await asyncio.gather(*(updater.resume() for updater in self._updaters.values()))
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(
+                    self._teller.reconcile_due.wait(), self._settings.reconcile_interval_s
+                )
+            self._teller.reconcile_due.clear()
+            assignment = self._desired.in_force(self._trust.view)
+            if assignment is None:
+                continue
+            models = self._journal.document.models
+            for step in reconcile(assignment, models, self.now_utc()):
+                if isinstance(step, Start):
+                    updater = self._updater(step.assigned.model)
+                    await updater.begin(step.assigned, step.generation)
+                elif isinstance(step, Remove):
+                    await self._remove(step.model)
+                else:
+                    await self._updater(step.model).supersede()
+
+    async def _remove(self, model: str) -> None:
+        if (updater := self._updaters.pop(model, None)) is not None:
+            await updater.close()
+        try:
+            self._journal.forget_model(model)
+        except LamplighterError as error:
+            self._teller.problem(error)
+        self._teller.changed()
+
+    async def _take_vitals(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.vitals_interval_s)
+            rss_mb = {
+                slot.model: slot.beat.rss_mb for slot in self._slots() if slot.serving and slot.beat
+            }
+            vitals = take_vitals(
+                self.now_utc(), self._settings.data.path, rss_mb, self._outbox.dropped
+            )
+            self._teller.put("vitals", vitals)
+            self._write_status()
+
+    # What the models have.
+
+    def _updater(self, model: str) -> ModelUpdater:
+        if model not in self._updaters:
+            port = self._settings.serve_port
+            port = port + len(self._updaters) if port else 0
+            self._updaters[model] = ModelUpdater(model, self._services, port)
+        return self._updaters[model]
+
+    def _slots(self) -> list[Slot]:
+        return [slot for updater in self._updaters.values() for slot in updater.slots]
+
+    def _write_status(self) -> None:
+        enrolment = self._identity.enrolment
+        status = Status(
+            pid=os.getpid(),
+            device=enrolment.device,
+            fleet=enrolment.fleet,
+            connected=self._link.connected,
+            connection_problem=self._link.problem,
+            models=tuple(model.report() for model in self._journal.document.models.values()),
+            serve={
+                name: _describe(updater)
+                for name, updater in self._updaters.items()
+                if updater.sockets is not None
+            },
+            trust=trust_state(self._trust),
+            problem=self._teller.last_problem,
+            at_utc=self.now_utc(),
+        )
+        try:
+            write_status(self._settings.data.status, status)
+        except OSError as error:
+            _LOG.warning("status.json cannot be written: %s", error)
+
+
+def _describe(updater: ModelUpdater) -> Serve:
+    sockets, serving = updater.sockets, updater.serving
+    assert sockets is not None  # noqa: S101 - the caller has looked
+    return Serve(
+        url=sockets.url,
+        socket=str(sockets.unix_path) if sockets.unix_path else None,
+        ready=serving is not None,
+        worker_pid=serving.worker.pid if serving and serving.worker else None,
+    )
+
+
+def _boot() -> str:
+    """Names this boot of the board; where the kernel does not, this start of the agent."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return uuid4().hex

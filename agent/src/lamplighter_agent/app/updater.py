@@ -1,0 +1,361 @@
+"""Drives the updates of one model: performs the effects that core.update asks for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from lamplighter_agent.app.admission import Admission
+from lamplighter_agent.app.keeper import Keeper
+from lamplighter_agent.app.probation import Probation
+from lamplighter_agent.app.services import Services, failure_of
+from lamplighter_agent.app.slots import Slot
+from lamplighter_agent.app.sockets import ModelSockets
+from lamplighter_agent.core import state as model_state
+from lamplighter_agent.core.state import AttemptState, Installed, ModelState
+from lamplighter_agent.core.update import YIELDS, Effect, Event
+from lamplighter_protocol.assignment import AssignedModel, Generation
+from lamplighter_protocol.bundle import Manifest
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.telemetry import Event as Told
+
+_Ending = tuple[Event, Failure | None]
+_LOST = frozenset({"WORKER_CRASHED", "WORKER_HUNG"})
+
+
+class ModelUpdater:
+    """One model on this device: what serves, what waits warm, and the attempt under way.
+
+    Args:
+        name: The model.
+        services: What all models share.
+        port: The loopback port; 0 takes a free one.
+    """
+
+    def __init__(self, name: str, services: Services, port: int) -> None:
+        self.name = name
+        self._services = services
+        self._port = port
+        self.sockets: ModelSockets | None = None
+        self._keeper: Keeper | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._driving: asyncio.Task[None] | None = None
+        self._candidate: Slot | None = None
+        self._warm: Slot | None = None
+        self._manifest: Manifest | None = None
+        self._probation: Probation | None = None
+        self._admission = Admission(services)
+        self._perform: dict[Effect, Callable[[], Awaitable[_Ending | None]]] = {
+            "agree": self._agree,
+            "fetch": self._fetch,
+            "load": self._load,
+            "self-test": self._self_test,
+            "switch": self._switch,
+            "watch": self._watch,
+            "restart": self._restart,
+            "switch-back": self._switch_back,
+            "discard": self._discard,
+            "retire": self._retire,
+        }
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Every slot that there is."""
+        kept = self._keeper.slot if self._keeper else None
+        return [slot for slot in {kept, self._warm, self._candidate} if slot is not None]
+
+    @property
+    def serving(self) -> Slot | None:
+        """The slot that answers requests now."""
+        return next((slot for slot in self.slots if slot.serving), None)
+
+    @property
+    def _model(self) -> ModelState:
+        return self._services.journal.model(self.name)
+
+    @property
+    def _attempt(self) -> AttemptState:
+        attempt = self._model.attempt
+        assert attempt is not None  # noqa: S101 - effects belong to an attempt
+        return attempt
+
+    def serve(self) -> None:
+        """Bring the committed release up from disk.
+
+        Raises:
+            LamplighterError: PORT_IN_USE.
+        """
+        if self._model.active is not None:
+            self._keep(self._make_slot(self._model.active))
+
+    async def resume(self) -> None:
+        """Go on with what a restart interrupted, once the committed release serves."""
+        if self._keeper is not None:
+            await self._keeper.tried.wait()
+        if self._model.attempt is not None:
+            self._drive(await self._apply("interrupted", None))
+
+    async def begin(self, assigned: AssignedModel, generation: Generation) -> None:
+        """Begin an attempt; nothing is under way."""
+        now_utc = self._services.now_utc()
+        effects: tuple[Effect, ...] = ()
+
+        def change(model: ModelState) -> ModelState:
+            nonlocal effects
+            model, effects = model_state.begin(model, assigned, generation, now_utc)
+            return model
+
+        await self._save(change)
+        self._drive(effects)
+
+    async def supersede(self) -> None:
+        """End the attempt under way, as a newer assignment wants something else."""
+        await self._cancel(self._driving)
+        self._drive(await self._apply("superseded", None))
+
+    async def close(self) -> None:
+        """Stop every task and every worker, and take their last counts."""
+        await self._cancel(self._driving)
+        await self._cancel(self._keeping)
+        await asyncio.gather(*(self._end(slot) for slot in self.slots))
+        self._keeper = self._warm = self._candidate = None
+        if self.sockets is not None:
+            self.sockets.close()
+            self.sockets = None
+
+    # The loop: journal first, then the effects.
+
+    def _drive(self, effects: tuple[Effect, ...]) -> None:
+        self._driving = self._services.spawn(self._run(effects))
+
+    async def _run(self, effects: tuple[Effect, ...]) -> None:
+        while effects:
+            ending: _Ending | None = None
+            for effect in effects:
+                ending = await self._perform[effect]()
+            if ending is None:
+                break
+            assert ending[0] in YIELDS[effects[-1]]  # noqa: S101 - the table's contract
+            effects = await self._apply(*ending)
+        self._services.tell.settled()
+
+    async def _apply(self, event: Event, failure: Failure | None) -> tuple[Effect, ...]:
+        now_utc = self._services.now_utc()
+        effects: tuple[Effect, ...] = ()
+
+        def change(model: ModelState) -> ModelState:
+            nonlocal effects
+            model, effects = model_state.advance(model, event, now_utc, failure)
+            return model
+
+        await self._save(change)
+        return effects
+
+    async def _save(self, change: Callable[[ModelState], ModelState]) -> None:
+        """Journal a change; a full disk makes the update wait, not end."""
+        pause_s = self._services.settings.retry_first_s
+        while True:
+            before = self._model
+            model = change(before)
+            try:
+                self._services.journal.save_model(model)
+            except LamplighterError as error:
+                self._services.tell.problem(error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, self._services.settings.retry_max_s)
+            else:
+                break
+        if model.attempt is not None and model.state != before.state:
+            self._tell_phase(model.attempt)
+        self._services.tell.changed()
+
+    def _tell_phase(self, attempt: AttemptState) -> None:
+        failure = attempt.failure
+        self._services.tell.event(
+            Told(
+                at_utc=self._services.now_utc(),
+                kind="phase",
+                model=self.name,
+                release=attempt.assigned.release,
+                phase=attempt.state,
+                code=failure.code if failure else None,
+                sentence=failure.sentence if failure else "",
+            )
+        )
+
+    # The effects.
+
+    async def _agree(self) -> _Ending:
+        try:
+            candidate = await self._admission.agree(self._attempt.assigned, self._model.active)
+        except LamplighterError as error:
+            return "refused", failure_of(error)
+        await self._save(lambda model: model_state.agreed(model, candidate))
+        return "trust-agreed", None
+
+    async def _fetch(self) -> _Ending:
+        started_mono = _now_mono()
+        try:
+            await self._admission.fetch(self._attempt.assigned)
+        except LamplighterError as error:
+            if error.code == "STORE_CORRUPT":
+                return "store-damaged", None
+            return "refused", failure_of(error)
+        await self._timed("fetch", started_mono)
+        return "blobs-complete", None
+
+    async def _load(self) -> _Ending:
+        if model_state.loops(self._model):
+            failure = Failure(
+                code="UPDATE_LOOP",
+                sentence=f"The candidate was started {self._attempt.starts} times without an end.",
+            )
+            return "looped", failure
+        await self._save(model_state.started)
+        candidate = self._attempt.candidate
+        assert candidate is not None  # noqa: S101 - trust has agreed
+        if self._candidate is not None:
+            await self._candidate.stop()
+        try:
+            self._candidate = self._make_slot(candidate)
+            self._manifest = await self._admission.manifest(self._attempt.assigned)
+            await self._candidate.load()
+        except LamplighterError as error:
+            if error.code == "STORE_CORRUPT":
+                return "store-damaged", None
+            return ("worker-lost" if error.code in _LOST else "load-failed"), failure_of(error)
+        return "loaded", None
+
+    async def _self_test(self) -> _Ending:
+        started_mono = _now_mono()
+        try:
+            await self._new.self_test()
+        except LamplighterError as error:
+            ending: Event = "worker-lost" if error.code in _LOST else "self-test-failed"
+            return ending, failure_of(error)
+        await self._timed("self_test", started_mono)
+        return "self-test-passed", None
+
+    async def _switch(self) -> _Ending:
+        """Two workers accept for a moment, so that no connection is refused."""
+        await self._stop_keeping()
+        assert self._manifest is not None  # noqa: S101 - it is loaded
+        self._probation = Probation(self._manifest, self._services)
+        try:
+            await self._new.serve()
+        except LamplighterError as error:
+            self._probation.crashes += 1
+            return "worker-lost", failure_of(error)
+        if self._warm is not None:
+            self._drain(self._warm)
+        return "switched", None
+
+    async def _watch(self) -> _Ending:
+        assert self._probation is not None  # noqa: S101 - the switch has made it
+        ending = await self._probation.watch(self._new)
+        await self._timed("probation", self._probation.started_mono)
+        return ending
+
+    async def _restart(self) -> _Ending:
+        assert self._probation is not None  # noqa: S101 - the switch has made it
+        await asyncio.sleep(self._services.settings.retry_first_s)
+        try:
+            await self._new.load()
+            await self._new.serve()
+        except LamplighterError as error:
+            self._probation.crashes += 1
+            ending: Event = "load-failed" if self._probation.is_spent else "worker-lost"
+            return ending, failure_of(error)
+        return "switched", None
+
+    async def _switch_back(self) -> _Ending:
+        started_mono = _now_mono()
+        await self._stop_keeping()  # the switch may have been cut short before it did
+        old, self._warm = self._warm, None
+        if old is None and self._model.active is not None:
+            old = self._make_slot(self._model.active)
+        if old is not None:
+            self._keep(old)
+            assert self._keeper is not None  # noqa: S101 - just made
+            await self._keeper.tried.wait()
+        self._drain(self._new)
+        await self._timed("rollback", started_mono)
+        return "switched", None
+
+    async def _discard(self) -> None:
+        gone, self._candidate = self._candidate, None
+        self._probation = None
+        if gone is not None:
+            await self._end(gone)
+        self._collect_garbage()
+
+    async def _retire(self) -> None:
+        kept, self._candidate = self._new, None
+        gone, self._warm = self._warm, None
+        self._probation = None
+        self._keep(kept)
+        if gone is not None:
+            await self._end(gone)
+        self._collect_garbage()
+
+    # What they share.
+
+    async def _timed(self, step: str, started_mono: float) -> None:
+        seconds = _now_mono() - started_mono
+        await self._save(lambda model: model_state.timed(model, step, seconds))
+
+    @property
+    def _new(self) -> Slot:
+        assert self._candidate is not None  # noqa: S101 - it is loaded
+        return self._candidate
+
+    def _make_slot(self, installed: Installed) -> Slot:
+        settings = self._services.settings
+        if self.sockets is None:
+            self.sockets = ModelSockets(self.name, settings.data.run, self._port)
+        return Slot(
+            self.name,
+            installed,
+            blobs=self._services.blobs,
+            run=settings.data.run,
+            command=settings.worker_command,
+            listen_fds=self.sockets.fds,
+            hang_s=settings.hang_s,
+        )
+
+    def _keep(self, slot: Slot) -> None:
+        self._keeper = Keeper(self.name, slot, self._services, self._make_slot)
+        self._keeping = self._services.spawn(self._keeper.run())
+
+    async def _stop_keeping(self) -> None:
+        """From now on the old release only waits; its worker is not started again."""
+        await self._cancel(self._keeping)
+        if self._keeper is not None:
+            self._warm, self._keeper = self._keeper.slot, None
+
+    def _drain(self, slot: Slot) -> None:
+        slot.drain()
+        self._services.spawn(self._count_when_drained(slot))
+
+    async def _count_when_drained(self, slot: Slot) -> None:
+        if slot.worker is not None:
+            await slot.worker.drained.wait()
+            await self._services.windows.close(slot)
+
+    async def _end(self, slot: Slot) -> None:
+        await self._services.windows.close(slot)
+        await slot.stop()
+
+    def _collect_garbage(self) -> None:
+        models = self._services.journal.document.models.values()
+        keep = {digest for model in models for item in model.installed for digest in item.blobs}
+        keep |= {model.attempt.assigned.manifest.sha256 for model in models if model.attempt}
+        self._services.blobs.collect_garbage(keep | self._services.fetcher.wants)
+
+    async def _cancel(self, task: "asyncio.Task[None] | None") -> None:
+        while task is not None and not task.done():
+            task.cancel()  # again: until Python 3.12 wait_for may swallow it
+            await asyncio.wait({task}, timeout=1)
+
+
+def _now_mono() -> float:
+    return asyncio.get_running_loop().time()

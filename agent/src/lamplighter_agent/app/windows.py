@@ -1,0 +1,85 @@
+"""Closes windows: takes the counts of workers at the bounds of fixed UTC intervals."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+from lamplighter_agent.app.slots import Slot
+from lamplighter_protocol.telemetry import Window
+
+
+#: How often a waiting window looks whether the clock or the length has been changed.
+LOOK_S: Final = 1.0
+
+
+def window_start(now_utc: datetime, length_s: int) -> datetime:
+    """The start of the interval that holds `now_utc`; intervals are counted from 1970."""
+    start_s = int(now_utc.timestamp()) // length_s * length_s
+    return datetime.fromtimestamp(start_s, timezone.utc)
+
+
+class Windows:
+    """Turns counts into immutable increments.
+
+    Args:
+        put: Stores one window for the server.
+        length_s: The length in force.
+        now_utc: The best known time.
+        is_synchronised: Whether that time can be believed.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Window], None],
+        length_s: Callable[[], int],
+        now_utc: Callable[[], datetime],
+        is_synchronised: Callable[[], bool],
+    ) -> None:
+        self._put = put
+        self._length_s = length_s
+        self._now_utc = now_utc
+        self._is_synchronised = is_synchronised
+
+    async def run(self, slots: Callable[[], Iterable[Slot]]) -> None:
+        """Close a window of each slot at every bound, until cancelled."""
+        while True:
+            length_s = self._length_s()
+            start_utc = window_start(self._now_utc(), length_s)
+            end_utc = start_utc + timedelta(seconds=length_s)
+            if await self._is_over(start_utc, end_utc, length_s):
+                await asyncio.gather(*(self._close(slot, start_utc, length_s) for slot in slots()))
+
+    async def _is_over(self, start_utc: datetime, end_utc: datetime, length_s: int) -> bool:
+        """Wait for the bound; false if the length is changed or the clock set back before it."""
+        while start_utc <= (now_utc := self._now_utc()) < end_utc:
+            if self._length_s() != length_s:
+                return False
+            await asyncio.sleep(min((end_utc - now_utc).total_seconds(), LOOK_S))
+        return self._now_utc() >= end_utc
+
+    async def close(self, slot: Slot) -> None:
+        """Take what a slot has counted so far: it is drained or about to stop."""
+        length_s = self._length_s()
+        await self._close(slot, window_start(self._now_utc(), length_s), length_s)
+
+    async def _close(self, slot: Slot, start_utc: datetime, length_s: int) -> None:
+        if slot.worker is None or not slot.alive or not slot.has_served:
+            return
+        serves = slot.serving
+        counts = await slot.worker.collect()
+        # A serving release with no request is news; one that waits without any is not.
+        if counts is None or not (serves or counts.requests):
+            return
+        self._put(
+            Window(
+                model=slot.model,
+                release=slot.installed.release,
+                variant=slot.installed.variant,
+                mode="active",
+                start_utc=start_utc,
+                length_s=length_s,
+                clock_synchronised=self._is_synchronised(),
+                counts=counts,
+            )
+        )

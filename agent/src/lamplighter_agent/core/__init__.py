@@ -1,0 +1,1 @@
+"""Decisions of the agent: pure functions of what is known, without I/O and without a clock."""

@@ -1,0 +1,1 @@
+"""The way to the server: MQTT for everything, HTTPS for enrolment only."""

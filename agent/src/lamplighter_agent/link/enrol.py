@@ -1,0 +1,166 @@
+"""Enrolment over HTTPS: nothing is believed that the invitation does not pin (design 3.2)."""
+
+import hashlib
+import http.client
+import ssl
+import urllib.parse
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.x509.oid import NameOID
+
+from lamplighter_agent.link.tls import check_dates, pinned_context
+from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.enrolment import (
+    EnrolmentReply,
+    EnrolmentRequest,
+    Invitation,
+    telemetry_key,
+)
+from lamplighter_protocol.errors import CATALOGUE, LamplighterError
+from lamplighter_protocol.names import MAX_TRUST_FILE_BYTES
+from lamplighter_protocol.reported import Failure, Inventory
+
+TIMEOUT_S: Final = 30.0
+_MAX_CA_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What enrolment gives: everything that the identity holds, verified."""
+
+    reply: EnrolmentReply
+    ca_pem: str
+    telemetry_key: bytes
+
+
+def enrol(
+    invitation: Invitation,
+    key: ec.EllipticCurvePrivateKey,
+    inventory: Inventory,
+    now_utc: datetime,
+) -> Enrolled:
+    """Exchange an invitation for a certificate. Blocks.
+
+    Args:
+        invitation: As a person brought it.
+        key: The device's new key; only a signing request with its public half leaves.
+        inventory: What the board is.
+        now_utc: The clock, against which the server's certificate is checked.
+
+    Raises:
+        LamplighterError: SERVER_UNREACHABLE, SERVER_UNTRUSTED, MESSAGE_MALFORMED,
+            MESSAGE_TOO_LARGE, INVITATION_INVALID, or what the server answers.
+    """
+    ca_pem = _fetch_ca(invitation)
+    agreement = X25519PrivateKey.generate()
+    request = EnrolmentRequest(
+        device=invitation.device,
+        token=invitation.token,
+        csr_pem=_signing_request(invitation.device, key),
+        agreement_public=agreement.public_key().public_bytes_raw(),
+        inventory=inventory,
+    )
+    raw = _call(
+        invitation.url,
+        "/api/v1/enrol",
+        pinned_context(ca_pem),
+        body=msgspec.json.encode(request),
+        now_utc=now_utc,
+    )
+    try:
+        reply = msgspec.json.decode(raw, type=EnrolmentReply)
+        derived = telemetry_key(agreement, reply.agreement_public, invitation.device)
+        certificate = x509.load_pem_x509_certificate(reply.certificate_pem.encode())
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise LamplighterError(
+            "MESSAGE_MALFORMED", f"The server's reply is malformed: {error}."
+        ) from error
+    if sha256(reply.root_json) != invitation.root_sha256:
+        raise LamplighterError("SERVER_UNTRUSTED", "The TUF root is not the invited one.")
+    if certificate.public_key() != key.public_key():
+        raise LamplighterError("SERVER_UNTRUSTED", "The certificate is for another key.")
+    return Enrolled(reply=reply, ca_pem=ca_pem, telemetry_key=derived)
+
+
+def _fetch_ca(invitation: Invitation) -> str:
+    """Fetch the authority's certificate without trust and compare it with what was pinned."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    raw = _call(invitation.url, "/api/v1/enrol/ca", context, max_bytes=_MAX_CA_BYTES)
+    try:
+        der = x509.load_pem_x509_certificate(raw).public_bytes(serialization.Encoding.DER)
+    except ValueError as error:
+        raise LamplighterError(
+            "SERVER_UNTRUSTED", "The server has no readable CA certificate."
+        ) from error
+    if hashlib.sha256(der).hexdigest() != invitation.ca_sha256:
+        raise LamplighterError("SERVER_UNTRUSTED", "The CA certificate is not the invited one.")
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+def _signing_request(device: str, key: ec.EllipticCurvePrivateKey) -> str:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    return request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _call(
+    url: str,
+    path: str,
+    context: ssl.SSLContext,
+    *,
+    body: bytes | None = None,
+    max_bytes: int = 2 * MAX_TRUST_FILE_BYTES,
+    now_utc: datetime | None = None,
+) -> bytes:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if host is None or parts.scheme != "https":
+        raise LamplighterError("INVITATION_INVALID", f"{url!r} is not an HTTPS address.")
+    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+    try:
+        connection.connect()
+        if now_utc is not None:
+            check_dates(connection.sock.getpeercert() or {}, now_utc)
+        connection.request(
+            "GET" if body is None else "POST",
+            parts.path.rstrip("/") + path,
+            body,
+            {"Content-Type": "application/json"} if body else {},
+        )
+        answer = connection.getresponse()
+        raw = answer.read(max_bytes + 1)
+    except ssl.SSLCertVerificationError as error:
+        raise LamplighterError(
+            "SERVER_UNTRUSTED", f"{host} does not belong to the invited CA: {error}."
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise LamplighterError("SERVER_UNREACHABLE", f"{url} does not answer: {error}.") from error
+    finally:
+        connection.close()
+    if len(raw) > max_bytes:
+        raise LamplighterError("MESSAGE_TOO_LARGE", f"{path} answers more than {max_bytes} bytes.")
+    if answer.status != http.client.OK:
+        raise _refusal(answer.status, raw)
+    return raw
+
+
+def _refusal(status: int, raw: bytes) -> LamplighterError:
+    try:
+        failure = msgspec.json.decode(raw, type=Failure)
+    except msgspec.MsgspecError:
+        failure = None
+    if failure is None or failure.code not in CATALOGUE:
+        return LamplighterError("SERVER_UNREACHABLE", f"The server answers with status {status}.")
+    return LamplighterError(failure.code, failure.sentence)

@@ -1,0 +1,1 @@
+"""What the device sees of itself and of its input."""

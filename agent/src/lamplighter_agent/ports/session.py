@@ -1,0 +1,38 @@
+"""What serving and self-testing ask of a runtime."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Tensors = Mapping[str, Array]
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """Answer a batch.
+
+        Args:
+            inputs: Arrays by tensor name, the first dimension the batch.
+
+        Returns:
+            Arrays by output name.
+
+        Raises:
+            LamplighterError: INFERENCE_FAILED.
+        """
+
+
+#: NumPy's types by the names of the Open Inference Protocol.
+DATATYPES: Mapping[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("<u1"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}

@@ -1,0 +1,1 @@
+"""The runtimes behind one short port. Imported in worker processes only."""

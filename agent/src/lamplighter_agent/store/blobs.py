@@ -1,0 +1,144 @@
+"""Content-addressed files, fetched in chunks that may stop at any byte and go on later."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from lamplighter_agent.durable import disk_errors, fsync_directory
+from lamplighter_protocol.blobs import BlobRef, check_blob, check_chunk
+from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.names import CHUNK_SIZE_BYTES
+
+_READ_BYTES = 1024 * 1024
+
+
+class PartialBlob:
+    """A blob under way. What it lacks is found out by hashing its bytes: they are the state.
+
+    Attributes:
+        blob: What was signed of the file.
+        lacking: Numbers of the chunks that are not there yet.
+    """
+
+    def __init__(self, path: Path, final: Path, blob: BlobRef, *, sync: bool) -> None:
+        self.blob = blob
+        self._path = path
+        self._final = final
+        self._sync = sync
+        with disk_errors():
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self.lacking = {number for number in range(blob.chunk_count) if not self._is_there(number)}
+
+    def _is_there(self, number: int) -> bool:
+        stored = os.pread(self._file, self.blob.chunk_size_bytes(number), number * CHUNK_SIZE_BYTES)
+        return bool(stored) and sha256(stored) == self.blob.chunk_sha256[number]
+
+    def write(self, number: int, payload: bytes) -> None:
+        """Check one chunk and store it durably.
+
+        Raises:
+            LamplighterError: CHUNK_REFUSED, or DISK_FULL (what was written before stays).
+        """
+        check_chunk(self.blob, number, payload)
+        with disk_errors():
+            offset = number * CHUNK_SIZE_BYTES
+            left = memoryview(payload)
+            while left:
+                written = os.pwrite(self._file, left, offset)
+                left, offset = left[written:], offset + written
+            if self._sync:
+                os.fdatasync(self._file)
+        self.lacking.discard(number)
+
+    def finish(self) -> None:
+        """Check the whole file and give it its final name, durably.
+
+        Raises:
+            LamplighterError: BLOB_REFUSED: the chunks are as signed but do not make the signed
+                file, so that it is thrown away. DISK_FULL.
+        """
+        try:
+            check_blob(self.blob, _read(self._path))
+        except LamplighterError:
+            self._path.unlink()
+            raise
+        with disk_errors():
+            if self._sync:
+                os.fsync(self._file)
+            self._path.replace(self._final)
+            if self._sync:
+                fsync_directory(self._final.parent)
+                fsync_directory(self._path.parent)
+
+    def close(self) -> None:
+        """Leave the file as it is; another PartialBlob goes on from it."""
+        os.close(self._file)
+
+
+class BlobStore:
+    """The blobs of a device.
+
+    Args:
+        root: The store's own directory; made if it is missing.
+        sync: Whether writes are made durable. Only measurements turn this off.
+    """
+
+    def __init__(self, root: Path, *, sync: bool = True) -> None:
+        self._final = root / "sha256"
+        self._partial = root / "partial"
+        self._aside = root / "damaged"
+        self._sync = sync
+        for directory in (self._final, self._partial, self._aside):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there in full; `verified` says whether it is still intact."""
+        return (self._final / digest).exists()
+
+    def partial(self, blob: BlobRef) -> PartialBlob:
+        """Begin or go on to store a blob; reads what is there of it."""
+        place = self._partial / blob.sha256
+        return PartialBlob(place, self._final / blob.sha256, blob, sync=self._sync)
+
+    def verified(self, digest: str) -> Path:
+        """The path of a blob whose bytes have just been checked.
+
+        Raises:
+            LamplighterError: STORE_CORRUPT; a damaged file is set aside and counts as missing.
+        """
+        path = self._final / digest
+        try:
+            found = hashlib.sha256()
+            for part in _read(path):
+                found.update(part)
+        except OSError as error:
+            raise LamplighterError(
+                "STORE_CORRUPT", f"The stored file {digest[:12]} cannot be read: {error.strerror}."
+            ) from error
+        if found.hexdigest() == digest:
+            return path
+        path.replace(self._aside / digest)
+        raise LamplighterError(
+            "STORE_CORRUPT", f"The stored file {digest[:12]} is not what was signed."
+        )
+
+    def collect_garbage(self, keep: AbstractSet[str]) -> int:
+        """Delete every blob, whole or partial, that is not in `keep`; return how many."""
+        gone = [
+            path
+            for directory in (self._final, self._partial, self._aside)
+            for path in directory.iterdir()
+            if path.name not in keep
+        ]
+        for path in gone:
+            path.unlink()
+        return len(gone)
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while part := file.read(_READ_BYTES):
+            yield part

@@ -1,0 +1,191 @@
+"""Store-and-forward for telemetry: durable, bounded, and deleted only when the server has it."""
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from lamplighter_agent.durable import disk_errors
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.telemetry import Stream
+from lamplighter_protocol.topics import STREAMS
+
+_LOG = logging.getLogger(__name__)
+
+#: What is dropped first when the outbox is full.
+DROP_ORDER: Final[tuple[Stream, ...]] = ("vitals", "event", "window")
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS message (
+    stream TEXT NOT NULL, sequence INTEGER NOT NULL, boot TEXT NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (stream, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stream (
+    name TEXT PRIMARY KEY, next INTEGER NOT NULL, dropped INTEGER NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A message that the server has not acknowledged.
+
+    Attributes:
+        sequence: Never used twice in the stream, over the device's life.
+        boot: When it was made; it keeps its name when it is sent again after a restart.
+        body: The message in MessagePack.
+    """
+
+    sequence: int
+    boot: str
+    body: bytes
+
+
+class Outbox:
+    """The telemetry that waits.
+
+    Args:
+        path: The database file. A damaged one is set aside; sequences then go on from the present
+            time in milliseconds, above all that were used.
+        boot: Names this run of the device.
+        max_bytes: Bound on the bodies; the oldest vitals go first, then events, then windows.
+    """
+
+    def __init__(self, path: Path, *, boot: str, max_bytes: int) -> None:
+        self._boot = boot
+        self._max_bytes = max_bytes
+        first = 1
+        try:
+            self._database = _open(path)
+        except sqlite3.DatabaseError as error:
+            _LOG.error("STORE_CORRUPT: the outbox is set aside: %s", error)
+            path.replace(path.with_name(f"{path.name}.damaged"))
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            self._database = _open(path)
+            first = int(time.time() * 1000)
+        with self._database:
+            self._database.executemany(
+                "INSERT OR IGNORE INTO stream VALUES (?, ?, 0)", [(name, first) for name in STREAMS]
+            )
+        self._size_bytes = self._measure()
+
+    def _measure(self) -> int:
+        (size_bytes,) = self._database.execute(
+            "SELECT coalesce(sum(length(body)), 0) FROM message"
+        ).fetchone()
+        return int(size_bytes)
+
+    def put(self, stream: Stream, message: msgspec.Struct) -> int:
+        """Store a message durably and return its sequence.
+
+        Raises:
+            LamplighterError: DISK_FULL.
+        """
+        body = msgspec.msgpack.encode(message)
+        with _full_disk(), self._database:
+            (sequence,) = self._database.execute(
+                "UPDATE stream SET next = next + 1 WHERE name = ? RETURNING next - 1", (stream,)
+            ).fetchone()
+            self._database.execute(
+                "INSERT INTO message VALUES (?, ?, ?, ?)", (stream, sequence, self._boot, body)
+            )
+            freed_bytes = self._make_room(self._size_bytes + len(body) - self._max_bytes)
+        self._size_bytes += len(body) - freed_bytes
+        return int(sequence)
+
+    def _make_room(self, excess_bytes: int) -> int:
+        freed_bytes = 0
+        while freed_bytes < excess_bytes:
+            oldest = next(filter(None, map(self._first, DROP_ORDER)), None)
+            if oldest is None:
+                break
+            stream, sequence, size_bytes = oldest
+            self._database.execute(
+                "DELETE FROM message WHERE stream = ? AND sequence = ?", (stream, sequence)
+            )
+            self._database.execute(
+                "UPDATE stream SET dropped = dropped + 1 WHERE name = ?", (stream,)
+            )
+            freed_bytes += size_bytes
+        return freed_bytes
+
+    def _first(self, stream: Stream) -> tuple[str, int, int] | None:
+        row: tuple[str, int, int] | None = self._database.execute(
+            "SELECT stream, sequence, length(body) FROM message WHERE stream = ? "
+            "ORDER BY sequence LIMIT 1",
+            (stream,),
+        ).fetchone()
+        return row
+
+    def waiting(self, stream: Stream, after: int, limit: int) -> list[Waiting]:
+        """The oldest messages above a sequence, in order."""
+        rows = self._database.execute(
+            "SELECT sequence, boot, body FROM message WHERE stream = ? AND sequence > ? "
+            "ORDER BY sequence LIMIT ?",
+            (stream, after, limit),
+        )
+        return [Waiting(*row) for row in rows]
+
+    def oldest(self, stream: Stream) -> int:
+        """The lowest sequence that is still here; the next one to be used if none is."""
+        (sequence,) = self._database.execute(
+            "SELECT coalesce((SELECT min(sequence) FROM message WHERE stream = name), next) "
+            "FROM stream WHERE name = ?",
+            (stream,),
+        ).fetchone()
+        return int(sequence)
+
+    def acknowledge(self, stored: Mapping[str, int]) -> None:
+        """Delete what the server says it has stored; repeated or late acknowledgements do no harm.
+
+        Args:
+            stored: By stream, the sequence up to which everything is stored.
+        """
+        with self._database:
+            for stream, sequence in stored.items():
+                self._database.execute(
+                    "DELETE FROM message WHERE stream = ? AND sequence <= ?",
+                    (stream, min(sequence, 2**63 - 1)),
+                )
+        self._size_bytes = self._measure()
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many messages were ever dropped, by stream."""
+        return dict(self._database.execute("SELECT name, dropped FROM stream ORDER BY name"))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.executescript(_SCHEMA)
+        (state,) = database.execute("PRAGMA quick_check").fetchone()
+        if state != "ok":
+            raise sqlite3.DatabaseError(state)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+@contextlib.contextmanager
+def _full_disk() -> Iterator[None]:
+    try:
+        with disk_errors():
+            yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or "full" in str(error):
+            raise LamplighterError("DISK_FULL", f"The outbox cannot grow: {error}.") from error
+        raise

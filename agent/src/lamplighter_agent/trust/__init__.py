@@ -1,0 +1,1 @@
+"""The image side of trust: TUF, verified in a short-lived child process."""

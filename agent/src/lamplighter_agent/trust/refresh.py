@@ -1,0 +1,154 @@
+"""Collects what the broker says of trust, and has the child verify it when it is complete."""
+
+import asyncio
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from lamplighter_protocol.canonical import decode, sha256
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.names import MAX_ENVELOPE_BYTES, MAX_TRUST_FILE_BYTES
+from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.trust import TrustIndex, TrustView
+
+INDEX: Final = "index"
+MAX_FILES: Final = 64
+CHILD_TIMEOUT_S: Final = 60.0
+_NAME: Final = re.compile(r"([0-9]{1,9}\.)?[a-z][a-z0-9-]{0,62}\.json")
+
+
+@dataclass(frozen=True)
+class TrustDirs:
+    """Where trust keeps its things.
+
+    Attributes:
+        store: The verified set.
+        inbox: What the broker delivered.
+        root_file: The pinned root.
+    """
+
+    store: Path
+    inbox: Path
+    root_file: Path
+
+
+class Trust:
+    """The inbox and the newest verified view.
+
+    The inbox need not be durable: the broker delivers it again, and nothing in it is believed.
+    """
+
+    def __init__(self, dirs: TrustDirs) -> None:
+        self._dirs = dirs
+        self.view: TrustView | None = None
+        """The outcome of the newest successful refresh of this process."""
+        self.changed = asyncio.Event()
+        """Set at each file that arrives, to be cleared by whoever refreshes."""
+        self.refreshed = asyncio.Event()
+        """Set when the next refresh has succeeded; then there is a new one."""
+        self._verified_index: str | None = None
+        self._refreshing = False
+        dirs.inbox.mkdir(parents=True, exist_ok=True)
+        self._digests = {
+            path.name: sha256(path.read_bytes())
+            for path in dirs.inbox.iterdir()
+            if path.name == INDEX or _NAME.fullmatch(path.name)
+        }
+
+    def take(self, name: str, payload: bytes) -> None:
+        """Store one file of the trust topics.
+
+        Raises:
+            LamplighterError: NAME_INVALID, MESSAGE_MALFORMED (the index) or MESSAGE_TOO_LARGE.
+        """
+        if name != INDEX and _NAME.fullmatch(name) is None:
+            raise LamplighterError("NAME_INVALID", f"{name!r} is not a trust file.")
+        if len(payload) > MAX_TRUST_FILE_BYTES:
+            raise LamplighterError(
+                "MESSAGE_TOO_LARGE",
+                f"{name} has {len(payload)} bytes, the limit is {MAX_TRUST_FILE_BYTES}.",
+            )
+        if not payload:
+            return  # a cleared topic: an old file that nobody needs any more
+        if name == INDEX:
+            _decode_index(payload)
+        elif len(self._digests) >= MAX_FILES and name not in self._digests:
+            raise LamplighterError("MESSAGE_TOO_LARGE", f"More than {MAX_FILES} trust files.")
+        place = self._dirs.inbox / name
+        beside = place.with_name(name + "~")
+        beside.write_bytes(payload)
+        beside.replace(place)
+        self._digests[name] = sha256(payload)
+        self.changed.set()
+
+    def is_due(self) -> bool:
+        """Whether an index is here in full that was not verified yet."""
+        if INDEX not in self._digests or self._digests[INDEX] == self._verified_index:
+            return False
+        return all(self._digests.get(file.name) == file.sha256 for file in self._index().files)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether newer metadata is here and its verification has not ended."""
+        return self._refreshing or self.is_due()
+
+    def _index(self) -> TrustIndex:
+        return _decode_index((self._dirs.inbox / INDEX).read_bytes())
+
+    async def refresh(self) -> TrustView:
+        """Verify the inbox in a child process; its outcome becomes `view`.
+
+        Raises:
+            LamplighterError: What the child says: TRUST_EXPIRED, TRUST_REFUSED, TRUST_MISSING or
+                DISK_FULL; the view stays.
+        """
+        index, listed = self._digests.get(INDEX), {file.name for file in self._index().files}
+        self._verified_index = index
+        self._refreshing = True
+        try:
+            view = await self._ask_child()
+        finally:
+            self._refreshing = False
+        self.view = view
+        self.refreshed.set()
+        self.refreshed = asyncio.Event()
+        if self._digests.get(INDEX) == index:
+            for name in self._digests.keys() - listed - {INDEX}:
+                (self._dirs.inbox / name).unlink(missing_ok=True)
+                del self._digests[name]
+        return view
+
+    async def _ask_child(self) -> TrustView:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "lamplighter_agent.trust.child"),
+            *("--store", str(self._dirs.store)),
+            *("--inbox", str(self._dirs.inbox)),
+            *("--root", str(self._dirs.root_file)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, _ = await asyncio.wait_for(child.communicate(), CHILD_TIMEOUT_S)
+        except asyncio.TimeoutError as error:
+            raise LamplighterError("TRUST_MISSING", "Verification took too long.") from error
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        try:
+            if child.returncode == 0:
+                return msgspec.json.decode(out, type=TrustView)
+            failure = msgspec.json.decode(out, type=Failure)
+        except msgspec.MsgspecError as error:
+            raise LamplighterError(
+                "TRUST_REFUSED", f"The verifying process ended with {child.returncode}."
+            ) from error
+        raise LamplighterError(failure.code, failure.sentence)
+
+
+def _decode_index(raw: bytes) -> TrustIndex:
+    return decode(raw, TrustIndex, what="The trust index", max_bytes=MAX_ENVELOPE_BYTES)

@@ -1,0 +1,181 @@
+"""The running server: two doors, the broker, relay, ingest and ticks in one loop."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.topics import Topics
+from lamplighter_server import migrations
+from lamplighter_server.auth import load_or_create_token
+from lamplighter_server.blobs.objects import ObjectStore
+from lamplighter_server.broker.process import managed_broker
+from lamplighter_server.clock import Clock, utc_now
+from lamplighter_server.context import Context
+from lamplighter_server.database import Database
+from lamplighter_server.doors import device_app, people_app
+from lamplighter_server.drift import service as drift
+from lamplighter_server.figures import Figures
+from lamplighter_server.ingest.listener import Listener
+from lamplighter_server.outbox.relay import relay
+from lamplighter_server.pki.authority import Authority
+from lamplighter_server.rollouts import controller as rollouts
+from lamplighter_server.settings import Settings
+from lamplighter_server.trust import service as trust
+from lamplighter_server.trust.online import OnlineKeys
+
+TICKS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {
+    "rollouts": rollouts.tick,
+    "drift": drift.tick,
+    "trust": trust.tick,
+}
+LOOPBACK: Final = "127.0.0.1"
+RESTART_DELAY_S: Final = 1.0
+STOP_GRACE_S: Final = 2
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_context(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Context]:
+    """Open the data folder, making what is missing, and bring the database up to date.
+
+    Raises:
+        LamplighterError: SCHEMA_NEWER.
+    """
+    folder = settings.folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = Authority.load_or_create(folder / "pki", clock())
+    authority.issue_own(settings.public_host, clock())
+    database = Database(settings.resolved_database_url)
+    try:
+        await migrations.upgrade(database.engine)
+        yield Context(
+            settings=settings,
+            database=database,
+            clock=clock,
+            topics=Topics(settings.fleet),
+            objects=ObjectStore(folder / "objects"),
+            authority=authority,
+            keys=OnlineKeys.load_or_create(folder / "keys-online"),
+            figures=Figures(),
+        )
+    finally:
+        await database.close()
+
+
+async def run_server(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Run until cancelled, then stop everything in order.
+
+    Args:
+        settings: What the operator chose.
+        on_ready: Called once when both doors and the broker accept connections.
+
+    Raises:
+        LamplighterError: PORT_IN_USE, SCHEMA_NEWER, BROKER_MISSING or BROKER_FAILED.
+    """
+    async with AsyncExitStack() as stack:
+        people = stack.enter_context(_bind(LOOPBACK, settings.http_port, "--port"))
+        devices = stack.enter_context(
+            _bind(settings.device_host, settings.device_port, "--device-port")
+        )
+        _bind(settings.device_host, settings.broker_port, "--broker-port").close()
+        context = await stack.enter_async_context(open_context(settings))
+        await stack.enter_async_context(managed_broker(context))
+        token = load_or_create_token(settings.folder / "admin.token")
+        certificate, key = context.authority.server_paths
+        doors = [
+            (_Door(_config(people_app(context, token))), people),
+            (
+                _Door(_config(device_app(context), ssl_certfile=certificate, ssl_keyfile=str(key))),
+                devices,
+            ),
+        ]
+        await stack.enter_async_context(_background(context))
+        serving = [asyncio.create_task(door.serve([bound])) for door, bound in doors]
+        try:
+            for door, _ in doors:
+                await door.open.wait()
+            on_ready()
+            await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for door, _ in doors:
+                door.should_exit = True
+            await asyncio.gather(*serving)
+
+
+@asynccontextmanager
+async def _background(context: Context) -> AsyncIterator[None]:
+    """Run relay, ingest and ticks beside the block; a fault in one does not stop the others."""
+    listener = Listener(context)
+    tasks = [
+        asyncio.create_task(_forever("the relay", lambda: relay(context))),
+        asyncio.create_task(_forever("the listener", listener.run)),
+    ]
+    for name, tick in TICKS.items():
+        tasks.append(asyncio.create_task(_every(context, name, tick)))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await run()
+        except Exception:  # noqa: BLE001 - logged, and the rest of the server goes on
+            _log.exception("A fault in %s; it starts again", name)
+        await asyncio.sleep(RESTART_DELAY_S)
+
+
+async def _every(context: Context, name: str, tick: Callable[[Context], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await tick(context)
+        except Exception:  # noqa: BLE001 - logged, and the rest of the server goes on
+            _log.exception("A fault in the tick of %s; the next one comes", name)
+        await asyncio.sleep(context.settings.tick_s)
+
+
+class _Door(uvicorn.Server):
+    """A server whose signals are the business of whoever runs it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.open = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.open.set()
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+def _config(app: FastAPI, **tls: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_GRACE_S,
+        **tls,  # type: ignore[arg-type]
+    )
+
+
+def _bind(host: str, port: int, option: str) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise LamplighterError(
+            "PORT_IN_USE", f"{host}:{port} ({option}) cannot be opened: {error.strerror}."
+        ) from error

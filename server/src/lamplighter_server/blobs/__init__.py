@@ -1,0 +1,1 @@
+"""Content-addressed files in the object store, and which of them are on the broker."""

@@ -1,0 +1,44 @@
+"""Which blobs the broker holds: those that somebody wants, and no others."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lamplighter_server.blobs.models import BlobWant, PublishedBlob
+from lamplighter_server.outbox import service as outbox
+
+
+async def want(session: AsyncSession, sha256s: Iterable[str], by: str, now_utc: datetime) -> None:
+    """Make `sha256s` all that `by` (`rollout:<id>` or `device:<id>`) wants, and publish them."""
+    await session.execute(delete(BlobWant).where(BlobWant.wanted_by == by))
+    session.add_all(BlobWant(sha256=sha256, wanted_by=by) for sha256 in sorted(set(sha256s)))
+    await reconcile(session, now_utc)
+
+
+async def unwant(session: AsyncSession, by: str) -> None:
+    """Forget everything that `by` wanted, and clear what nobody wants any more."""
+    await session.execute(delete(BlobWant).where(BlobWant.wanted_by == by))
+    await _clear_unwanted(session)
+
+
+async def reconcile(session: AsyncSession, now_utc: datetime) -> None:
+    """Publish what is wanted and not published; clear what is published and not wanted."""
+    missing = select(BlobWant.sha256).where(BlobWant.sha256.not_in(select(PublishedBlob.sha256)))
+    for sha256 in await session.scalars(missing.distinct().order_by(BlobWant.sha256)):
+        session.add(PublishedBlob(sha256=sha256, published_utc=now_utc))
+        outbox.publish_blob(session, sha256)
+    await _clear_unwanted(session)
+
+
+async def _clear_unwanted(session: AsyncSession) -> None:
+    unwanted = select(PublishedBlob).where(PublishedBlob.sha256.not_in(select(BlobWant.sha256)))
+    for blob in await session.scalars(unwanted.order_by(PublishedBlob.sha256)):
+        await session.delete(blob)
+        outbox.clear_blob(session, blob.sha256)
+
+
+async def published(session: AsyncSession) -> list[str]:
+    """The digests of all blobs that the broker shall hold."""
+    return list(await session.scalars(select(PublishedBlob.sha256).order_by(PublishedBlob.sha256)))

@@ -1,0 +1,1 @@
+"""The managed Mosquitto: configuration, permissions, process."""

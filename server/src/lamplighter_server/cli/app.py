@@ -1,0 +1,55 @@
+"""The root command. Each slice brings its own commands; what is heavy is imported inside them."""
+
+from typing import Annotated
+
+import typer
+
+from lamplighter_server import __version__
+from lamplighter_server.alerts.commands import app as alert
+from lamplighter_server.cli.up import up
+from lamplighter_server.demo.commands import demo
+from lamplighter_server.devices.commands import app as device
+from lamplighter_server.drift.commands import app as drift
+from lamplighter_server.publishing.commands import app as keys
+from lamplighter_server.releases.commands import app as model
+from lamplighter_server.rollouts.commands import app as rollout
+from lamplighter_server.training.commands import train
+
+app = typer.Typer(
+    name="lamplighter",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Look after machine-learning models on a fleet of small devices.",
+)
+app.command()(up)
+app.command()(demo)
+app.command()(train)
+app.add_typer(keys, name="keys")
+app.add_typer(device, name="device")
+app.add_typer(model, name="model")
+app.add_typer(rollout, name="rollout")
+app.add_typer(alert, name="alert")
+app.add_typer(drift, name="drift")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    server: Annotated[
+        str | None, typer.Option(envvar="LAMPLIGHTER_SERVER", help="The server's address.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="LAMPLIGHTER_TOKEN", help="Needed to change anything.")
+    ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    context.obj = {"server": server, "token": token}

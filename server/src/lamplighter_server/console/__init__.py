@@ -1,0 +1,1 @@
+"""The fleet console: server-rendered pages, live through server-sent events."""

@@ -1,0 +1,1 @@
+"""The whole loop as a story of eight verified steps."""

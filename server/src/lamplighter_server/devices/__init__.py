@@ -1,0 +1,1 @@
+"""Devices: invitation, enrolment, inventory, what each says it has."""

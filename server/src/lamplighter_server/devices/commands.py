@@ -1,0 +1,119 @@
+"""`lamplighter device ...`."""
+
+from typing import Annotated
+
+import typer
+
+from lamplighter_server.cli.api import connect
+from lamplighter_server.cli.arguments import read_label
+from lamplighter_server.cli.output import JsonOption, print_facts, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Invite devices and look at them.")
+
+
+@app.command()
+def invite(
+    context: typer.Context,
+    device: Annotated[str, typer.Argument(help="The new device's id.")],
+    label: Annotated[
+        list[str] | None, typer.Option(help="A label, as in --label site=harbour.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a one-time invitation for a device.
+
+    Example: lamplighter device invite camera-7 --label site=harbour
+    """
+    labels = dict(read_label(text) for text in label or [])
+    with connect(context) as api:
+        reply = api.post("/api/v1/devices/invitations", {"device": device, "labels": labels})
+    if as_json:
+        print_json(reply)
+        return
+    typer.echo(f"On {device}, run before {reply['expires_utc']}:", err=True)
+    typer.echo(f"lamplighter-agent enrol {reply['invitation']}")
+
+
+@app.command()
+def ls(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List every device.
+
+    Example: lamplighter device ls --json | jq -r '.[].id'
+    """
+    with connect(context) as api:
+        devices = api.get("/api/v1/devices")
+    if as_json:
+        print_json(devices)
+        return
+    print_table(
+        ("Device", "Labels", "Online", "Model", "Release", "Wanted", "Phase", "Last seen"),
+        [
+            (
+                device["id"],
+                _labels(device["labels"]),
+                "yes" if device["online"] else "no",
+                model.get("model"),
+                model.get("release"),
+                model.get("wanted_release"),
+                model.get("phase"),
+                device["last_seen_utc"],
+            )
+            for device in devices
+            for model in device["models"] or [{}]
+        ],
+    )
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what one device is, runs and last tried.
+
+    Example: lamplighter device show camera-7
+    """
+    with connect(context) as api:
+        found = api.get(f"/api/v1/devices/{device}")
+    if as_json:
+        print_json(found)
+        return
+    inventory = found["inventory"]
+    print_facts(
+        [
+            ("device", found["id"]),
+            ("labels", _labels(found["labels"])),
+            ("online", "yes" if found["online"] else "no"),
+            ("last seen", found["last_seen_utc"]),
+            ("enrolled", found["enrolled_utc"]),
+            ("board", f"{inventory['machine']}, {inventory['ram_mb']} MB, {inventory['system']}"),
+            ("runtimes", _labels(inventory["runtimes"])),
+            ("agent", inventory["agent_version"]),
+            ("problem", _failure(found["problem"])),
+        ]
+    )
+    print_table(
+        ("Model", "Release", "Variant", "Committed", "Wanted", "Tried", "Phase", "Failure"),
+        [
+            (
+                model["model"],
+                model["release"],
+                model["variant"],
+                "yes" if model["committed"] else "no",
+                model["wanted_release"],
+                model["attempted_release"],
+                model["phase"],
+                _failure(model["failure"]),
+            )
+            for model in found["models"]
+        ],
+    )
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
+def _failure(failure: dict[str, str] | None) -> str | None:
+    return f"{failure['code']}: {failure['sentence']}" if failure else None

@@ -1,0 +1,73 @@
+"""HTTP of the devices slice: what people ask for."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.assignments import service as assignments
+from lamplighter_server.devices import service
+from lamplighter_server.devices.views import DeviceView, view
+from lamplighter_server.edge import ContextDep, SessionDep
+
+router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
+
+
+class NewInvitation(BaseModel):
+    """Whom to invite."""
+
+    device: str
+    labels: dict[str, str] = {}
+
+
+class InvitationView(BaseModel):
+    """What to carry to the device."""
+
+    device: str
+    invitation: str
+    expires_utc: datetime
+
+
+class ReportView(BaseModel):
+    """A device's signed state, for anybody who wants to verify it."""
+
+    public_key_pem: str
+    envelope: dict[str, Any]
+
+
+@router.post("/invitations", status_code=201)
+async def post_invitation(
+    body: NewInvitation, context: ContextDep, session: SessionDep
+) -> InvitationView:
+    """Make a one-time invitation."""
+    text, expires_utc = await service.invite(context, session, body.device, body.labels)
+    return InvitationView(device=body.device, invitation=text, expires_utc=expires_utc)
+
+
+@router.get("")
+async def get_devices(session: SessionDep) -> list[DeviceView]:
+    """Every device."""
+    wanted = await assignments.wanted(session)
+    return [view(device, wanted) for device in await service.ls(session)]
+
+
+@router.get("/{device}")
+async def get_device(device: str, session: SessionDep) -> DeviceView:
+    """One device."""
+    found = await service.get(session, device)
+    return view(found, await assignments.wanted(session, device))
+
+
+@router.get("/{device}/report")
+async def get_report(device: str, session: SessionDep) -> ReportView:
+    """The newest signed report as the device sent it, with the key that verifies it."""
+    found = await service.get(session, device)
+    if found.report_envelope is None:
+        raise LamplighterError("REPORT_MISSING", f"{device} has not reported yet.")
+    return ReportView(
+        public_key_pem=found.public_key_pem,
+        envelope=msgspec.json.decode(found.report_envelope),
+    )

@@ -1,0 +1,43 @@
+"""Tables of the devices slice."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from lamplighter_server.database import Base
+
+
+class Device(Base):
+    """An enrolled board and the newest of what it reported."""
+
+    __tablename__ = "device"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    labels: Mapped[dict[str, str]]
+    inventory: Mapped[dict[str, Any]]
+    public_key_pem: Mapped[str]
+    certificate_serial: Mapped[str]
+    telemetry_key: Mapped[bytes]
+    enrolled_utc: Mapped[datetime]
+    online: Mapped[bool] = mapped_column(default=False)
+    last_seen_utc: Mapped[datetime | None]
+    boot: Mapped[str | None]
+    report_counter: Mapped[int] = mapped_column(default=0)
+    report_envelope: Mapped[bytes | None]
+    """The signed document itself: the proof behind every "done"."""
+    report: Mapped[dict[str, Any] | None]
+    """The decoded payload (lamplighter_protocol.reported.Reported as builtins)."""
+
+
+class Invitation(Base):
+    """A one-time token, stored as its digest."""
+
+    __tablename__ = "invitation"
+
+    token_sha256: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str] = mapped_column(index=True)
+    labels: Mapped[dict[str, str]]
+    created_utc: Mapped[datetime]
+    expires_utc: Mapped[datetime]
+    used_utc: Mapped[datetime | None]

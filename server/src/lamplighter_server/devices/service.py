@@ -1,0 +1,203 @@
+"""Devices: invited, enrolled, and what they report of themselves."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from lamplighter_protocol import dsse, enrolment
+from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.names import check_name
+from lamplighter_protocol.reported import Inventory, Reported, accept_reported
+from lamplighter_protocol.telemetry import OFFLINE, ONLINE
+from lamplighter_server.blobs import service as blobs
+from lamplighter_server.context import Context
+from lamplighter_server.devices.models import Device, Invitation
+from lamplighter_server.pki.certificates import read_request
+from lamplighter_server.trust import service as trust
+
+
+async def invite(
+    context: Context, session: AsyncSession, device: str, labels: Mapping[str, str]
+) -> tuple[str, datetime]:
+    """Make a one-time invitation; a known device may be invited again, to enrol anew.
+
+    Returns:
+        The text to carry to the device, and when it expires.
+
+    Raises:
+        LamplighterError: NAME_INVALID, or TRUST_MISSING before the offline keys are made.
+    """
+    check_name(device, "device")
+    for label in labels.items():
+        for part in label:
+            check_name(part, "label")
+    settings, now_utc = context.settings, context.clock()
+    token = secrets.token_urlsafe(32)
+    expires_utc = now_utc + timedelta(seconds=settings.invitation_lifetime_s)
+    invitation = enrolment.Invitation(
+        url=f"https://{settings.public_host}:{settings.device_port}",
+        device=device,
+        fleet=settings.fleet,
+        token=token,
+        ca_sha256=context.authority.ca_sha256,
+        root_sha256=sha256(await trust.load_root(session)),
+    )
+    session.add(
+        Invitation(
+            token_sha256=_digest(token),
+            device=device,
+            labels=dict(labels),
+            created_utc=now_utc,
+            expires_utc=expires_utc,
+        )
+    )
+    return enrolment.encode_invitation(invitation), expires_utc
+
+
+async def enrol(
+    context: Context, session: AsyncSession, request: enrolment.EnrolmentRequest
+) -> enrolment.EnrolmentReply:
+    """Turn an invitation into a certificate; a device that enrols again starts afresh.
+
+    The token is consumed in the same transaction: a refused request leaves it valid.
+
+    Raises:
+        LamplighterError: INVITATION_INVALID, INVITATION_USED, MESSAGE_MALFORMED or NAME_INVALID.
+    """
+    now_utc = context.clock()
+    invitation = await _consume(session, request, now_utc)
+    public = read_request(request.csr_pem, request.device)
+    certificate = context.authority.issue_device(request.device, public, now_utc)
+    agreement = X25519PrivateKey.generate()
+    try:
+        telemetry_key = enrolment.telemetry_key(agreement, request.agreement_public, request.device)
+    except ValueError as error:
+        raise LamplighterError(
+            "MESSAGE_MALFORMED", f"The agreement key cannot be used: {error}."
+        ) from error
+    await session.merge(
+        Device(
+            id=request.device,
+            labels=invitation.labels,
+            inventory=msgspec.to_builtins(request.inventory),
+            public_key_pem=dsse.public_pem(public),
+            certificate_serial=f"{certificate.serial_number:x}",
+            telemetry_key=telemetry_key,
+            enrolled_utc=now_utc,
+            online=False,
+            last_seen_utc=None,
+            boot=None,
+            report_counter=0,
+            report_envelope=None,
+            report=None,
+        )
+    )
+    return enrolment.EnrolmentReply(
+        certificate_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        root_json=await trust.load_root(session),
+        agreement_public=agreement.public_key().public_bytes_raw(),
+        broker_host=context.settings.public_host,
+        broker_port=context.settings.broker_port,
+    )
+
+
+async def accept_report(
+    context: Context, session: AsyncSession, device: Device, raw: bytes
+) -> Reported:
+    """Store a device's signed state, with the envelope as proof, and serve the blobs it wants.
+
+    Raises:
+        LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, SIGNATURE_INVALID or REPORT_STALE.
+    """
+    report = accept_reported(
+        raw,
+        device=device.id,
+        fleet=context.settings.fleet,
+        key=dsse.load_public(device.public_key_pem),
+        last_counter=device.report_counter,
+    )
+    device.boot, device.report_counter = report.boot, report.counter
+    device.report_envelope, device.report = raw, msgspec.to_builtins(report)
+    device.inventory = msgspec.to_builtins(report.inventory)
+    known = filter(context.objects.has, report.wants)
+    await blobs.want(session, known, f"device:{device.id}", context.clock())
+    return report
+
+
+def set_presence(device: Device, raw: bytes) -> None:
+    """Store whether the device is connected.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED.
+    """
+    if raw not in {ONLINE, OFFLINE}:
+        raise LamplighterError("MESSAGE_MALFORMED", f"{device.id} sent an unknown presence.")
+    device.online = raw == ONLINE
+
+
+async def ls(session: AsyncSession) -> Sequence[Device]:
+    """Every enrolled device by id."""
+    return (await session.scalars(select(Device).order_by(Device.id))).all()
+
+
+async def get(session: AsyncSession, device: str) -> Device:
+    """One device.
+
+    Raises:
+        LamplighterError: DEVICE_UNKNOWN.
+    """
+    found = await session.get(Device, device)
+    if found is None:
+        raise LamplighterError("DEVICE_UNKNOWN", f"No device {device!r} is enrolled.")
+    return found
+
+
+def read_report(device: Device) -> Reported | None:
+    """The newest signed state of a device, decoded."""
+    return msgspec.convert(device.report, Reported) if device.report is not None else None
+
+
+def read_inventory(device: Device) -> Inventory:
+    """What the board is."""
+    return msgspec.convert(device.inventory, Inventory)
+
+
+async def _consume(
+    session: AsyncSession, request: enrolment.EnrolmentRequest, now_utc: datetime
+) -> Invitation:
+    """Find and use up the invitation; of two requests at once, one wins."""
+    digest = _digest(request.token)
+    invitation = await session.get(Invitation, digest)
+    if (
+        invitation is None
+        or not hmac.compare_digest(invitation.token_sha256, digest)
+        or invitation.device != request.device
+        or invitation.expires_utc <= now_utc
+    ):
+        raise LamplighterError(
+            "INVITATION_INVALID", f"The token is unknown, expired or not for {request.device!r}."
+        )
+    used = await session.execute(
+        update(Invitation)
+        .where(Invitation.token_sha256 == digest, Invitation.used_utc.is_(None))
+        .values(used_utc=now_utc)
+        .returning(Invitation.token_sha256)
+    )
+    if used.first() is None:
+        raise LamplighterError(
+            "INVITATION_USED", f"The invitation of {request.device} was used {invitation.used_utc}."
+        )
+    return invitation
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""A device as the API, the command line and the console show it: pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from lamplighter_protocol.reported import ModelReport
+from lamplighter_server.assignments.models import WantedModel
+from lamplighter_server.devices import service
+from lamplighter_server.devices.models import Device
+
+
+class FailureView(BaseModel):
+    """Why something was refused or rolled back."""
+
+    code: str
+    sentence: str
+
+
+class DeviceModelView(BaseModel):
+    """One model on one device: what it runs, what it tried, what it shall run."""
+
+    model: str
+    release: int | None = None
+    """The release that answers requests."""
+    variant: str | None = None
+    committed: bool = False
+    since_utc: datetime | None = None
+    attempted_release: int | None = None
+    phase: str | None = None
+    """Of the newest attempt."""
+    failure: FailureView | None = None
+    wanted_release: int | None = None
+    rollout: str | None = None
+
+
+class DeviceView(BaseModel):
+    """One device."""
+
+    id: str
+    labels: dict[str, str]
+    online: bool
+    last_seen_utc: datetime | None
+    enrolled_utc: datetime
+    inventory: dict[str, Any]
+    clock_synchronised: bool | None
+    problem: FailureView | None
+    models: list[DeviceModelView]
+
+
+def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
+    """Put together what a device reports and what it shall have."""
+    report = service.read_report(device)
+    reported = {item.model: item for item in report.models} if report else {}
+    shall = {item.model: item for item in wanted if item.device == device.id}
+    problem = report.problem if report else None
+    return DeviceView(
+        id=device.id,
+        labels=device.labels,
+        online=device.online,
+        last_seen_utc=device.last_seen_utc,
+        enrolled_utc=device.enrolled_utc,
+        inventory=device.inventory,
+        clock_synchronised=report.clock_synchronised if report else None,
+        problem=FailureView(code=problem.code, sentence=problem.sentence) if problem else None,
+        models=[
+            _model_view(model, reported.get(model), shall.get(model))
+            for model in sorted(reported.keys() | shall.keys())
+        ],
+    )
+
+
+def _model_view(
+    model: str, reported: ModelReport | None, wanted: WantedModel | None
+) -> DeviceModelView:
+    shown = DeviceModelView(model=model)
+    if wanted is not None:
+        shown.wanted_release, shown.rollout = wanted.release, wanted.rollout
+    if reported is not None and (active := reported.active) is not None:
+        shown.release, shown.variant = active.release, active.variant
+        shown.committed, shown.since_utc = active.committed, active.since_utc
+    if reported is not None and (attempt := reported.attempt) is not None:
+        shown.attempted_release, shown.phase = attempt.release, attempt.phase
+        if attempt.failure is not None:
+            shown.failure = FailureView(
+                code=attempt.failure.code, sentence=attempt.failure.sentence
+            )
+    return shown

@@ -1,0 +1,49 @@
+"""The two applications: people on loopback, devices over TLS (they never share a port)."""
+
+from typing import Final
+
+from fastapi import FastAPI
+
+from lamplighter_server import __version__, console
+from lamplighter_server.alerts import endpoints as alerts
+from lamplighter_server.auth import LOOPBACK, Guard
+from lamplighter_server.blobs import endpoints as blobs
+from lamplighter_server.context import Context
+from lamplighter_server.devices import door as enrolment
+from lamplighter_server.devices import endpoints as devices
+from lamplighter_server.drift import endpoints as drift
+from lamplighter_server.errors import install
+from lamplighter_server.figures import endpoints as figures
+from lamplighter_server.limits import BodyLimit
+from lamplighter_server.releases import endpoints as releases
+from lamplighter_server.rollouts import endpoints as rollouts
+from lamplighter_server.telemetry import endpoints as telemetry
+from lamplighter_server.trust import endpoints as trust
+
+MAX_PEOPLE_BODY_BYTES: Final = 16 * 1024 * 1024
+MAX_DEVICE_BODY_BYTES: Final = 64 * 1024
+_SLICES: Final = (devices, releases, blobs, trust, rollouts, telemetry, drift, alerts, figures)
+
+
+def people_app(context: Context, token: str) -> FastAPI:
+    """API and console."""
+    app = FastAPI(title="Lamplighter", version=__version__, openapi_url="/api/v1/openapi.json")
+    app.state.context = context
+    install(app)
+    for slice_ in _SLICES:
+        app.include_router(slice_.router)
+    if hasattr(console, "mount"):
+        console.mount(app, context)
+    app.add_middleware(BodyLimit, max_bytes=MAX_PEOPLE_BODY_BYTES)
+    app.add_middleware(Guard, token=token, hosts=LOOPBACK | {context.settings.public_host})
+    return app
+
+
+def device_app(context: Context) -> FastAPI:
+    """Enrolment only."""
+    app = FastAPI(title="Lamplighter devices", version=__version__, docs_url=None, redoc_url=None)
+    app.state.context = context
+    install(app)
+    app.include_router(enrolment.router)
+    app.add_middleware(BodyLimit, max_bytes=MAX_DEVICE_BODY_BYTES)
+    return app

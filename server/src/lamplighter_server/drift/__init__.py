@@ -1,0 +1,1 @@
+"""Is what the devices see still what the release was made for?"""

@@ -1,0 +1,52 @@
+"""Every refusal has the same shape: code, sentence, remedy, and whether to try again."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from lamplighter_protocol.errors import LamplighterError
+
+
+def body_of(error: LamplighterError) -> dict[str, Any]:
+    """The JSON of an error."""
+    return {
+        "code": error.code,
+        "sentence": error.sentence,
+        "remedy": error.remedy,
+        "retryable": error.retryable,
+    }
+
+
+def answer(error: LamplighterError, status: int | None = None) -> JSONResponse:
+    """The response that carries an error."""
+    return JSONResponse(body_of(error), status_code=status or error.entry.http_status)
+
+
+def install(app: FastAPI) -> None:
+    """Give every error of an application that shape."""
+    app.add_exception_handler(LamplighterError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+async def _on_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, LamplighterError)  # noqa: S101 - by registration
+    return answer(error)
+
+
+async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - by registration
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    sentence = f"{place}: {first['msg']}."
+    return answer(LamplighterError("MESSAGE_MALFORMED", sentence), 422)
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - by registration
+    code = "NOT_FOUND" if error.status_code == 404 else "MESSAGE_MALFORMED"
+    sentence = f"{request.method} {request.url.path}: {error.detail}."
+    return answer(LamplighterError(code, sentence), error.status_code)

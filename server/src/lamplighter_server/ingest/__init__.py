@@ -1,0 +1,1 @@
+"""From the broker to the slices: one subscription, one dispatch table."""

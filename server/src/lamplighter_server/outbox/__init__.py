@@ -1,0 +1,1 @@
+"""Messages leave only after the transaction that caused them is committed."""

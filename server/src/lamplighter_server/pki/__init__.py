@@ -1,0 +1,1 @@
+"""Our own certificate authority: first trust and mutual TLS."""

@@ -1,0 +1,1 @@
+"""Models and their immutable releases, and the content-addressed files behind them."""

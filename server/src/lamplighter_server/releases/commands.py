@@ -1,0 +1,70 @@
+"""`lamplighter model ...`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from lamplighter_server.cli.api import connect
+from lamplighter_server.cli.output import JsonOption, print_facts, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Look at models and their releases.")
+
+
+@app.command()
+def ls(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List every model.
+
+    Example: lamplighter model ls
+    """
+    with connect(context) as api:
+        models = api.get("/api/v1/models")
+    if as_json:
+        print_json(models)
+        return
+    print_table(
+        ("Model", "Releases", "Newest", "Published"),
+        [(m["model"], m["releases"], m["newest"], m["published_utc"]) for m in models],
+    )
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    release: Annotated[int | None, typer.Argument(help="One release, for all its details.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model's releases, or one release.
+
+    Example: lamplighter model show meter-digits 2
+    """
+    path = f"/api/v1/models/{model}"
+    with connect(context) as api:
+        found = api.get(path if release is None else f"{path}/releases/{release}")
+    if as_json:
+        print_json(found)
+    elif release is None:
+        print_table(
+            ("Release", "Published", "Manifest"),
+            [
+                (item["release"], item["published_utc"], item["manifest_sha256"][:12])
+                for item in found["releases"]
+            ],
+        )
+    else:
+        manifest = found["manifest"]
+        print_facts(
+            [
+                ("model", found["model"]),
+                ("release", found["release"]),
+                ("published", found["published_utc"]),
+                ("manifest", found["manifest_sha256"]),
+                ("task", manifest["task"]),
+                ("variants", ", ".join(item["name"] for item in manifest["variants"])),
+                ("columns", ", ".join(item["name"] for item in manifest["columns"])),
+                ("dataset", manifest["lineage"]["dataset_sha256"]),
+                ("code", manifest["lineage"]["code_commit"]),
+            ]
+        )
+        typer.echo(json.dumps(found["evidence"], indent=2))

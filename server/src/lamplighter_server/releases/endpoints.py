@@ -1,0 +1,131 @@
+"""HTTP of the releases slice."""
+
+from datetime import datetime
+from itertools import groupby
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.names import NAME_PATTERN, SHA256_PATTERN
+from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.releases import service
+from lamplighter_server.releases.models import Release
+
+router = APIRouter(prefix="/api/v1", tags=["models"])
+
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Digest = Annotated[str, Field(pattern=SHA256_PATTERN)]
+
+
+class NewRelease(BaseModel):
+    """A release whose files have been uploaded."""
+
+    model: Annotated[str, Field(pattern=NAME_PATTERN)]
+    release: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    manifest_sha256: Digest
+    evidence_sha256: Digest
+    targets: str
+    """The new targets metadata, as text."""
+
+
+class ReleaseLine(BaseModel):
+    """One release in a listing."""
+
+    model: str
+    release: int
+    published_utc: datetime
+    manifest_sha256: str
+    evidence_sha256: str
+    evidence: dict[str, Any]
+
+
+class ModelLine(BaseModel):
+    """One model in a listing."""
+
+    model: str
+    releases: int
+    newest: int
+    published_utc: datetime
+
+
+class ModelView(BaseModel):
+    """One model with its releases."""
+
+    model: str
+    releases: list[ReleaseLine]
+
+
+class ReleaseView(ReleaseLine):
+    """One release with what was signed."""
+
+    manifest: dict[str, Any]
+
+
+@router.post("/releases", status_code=201)
+async def post_release(body: NewRelease, context: ContextDep, session: SessionDep) -> ReleaseLine:
+    """Publish a release."""
+    release = await service.publish(
+        context,
+        session,
+        model=body.model,
+        number=body.release,
+        manifest_sha256=body.manifest_sha256,
+        evidence_sha256=body.evidence_sha256,
+        targets=body.targets.encode(),
+    )
+    return ReleaseLine(**_line(release))
+
+
+@router.get("/models")
+async def get_models(session: SessionDep) -> list[ModelLine]:
+    """Every model with its newest release."""
+    by_model = groupby(await service.ls(session), key=lambda release: release.model)
+    lines = []
+    for model, group in by_model:
+        releases = list(group)
+        newest = releases[-1]
+        lines.append(
+            ModelLine(
+                model=model,
+                releases=len(releases),
+                newest=newest.number,
+                published_utc=newest.published_utc,
+            )
+        )
+    return lines
+
+
+@router.get("/models/{model}")
+async def get_model(model: str, session: SessionDep) -> ModelView:
+    """One model and all its releases."""
+    releases = await service.ls(session, model)
+    if not releases:
+        raise LamplighterError("NOT_FOUND", f"There is no model {model!r}.")
+    return ModelView(model=model, releases=[ReleaseLine(**_line(item)) for item in releases])
+
+
+@router.get("/models/{model}/releases/{number}")
+async def get_release(
+    model: str, number: Number, context: ContextDep, session: SessionDep
+) -> ReleaseView:
+    """One release with its manifest, without the reference counts and chunk digests."""
+    release = await service.get(session, model, number)
+    manifest = msgspec.to_builtins(await service.load_manifest(context, session, model, number))
+    del manifest["reference"]
+    for file in manifest["files"].values():
+        del file["chunk_sha256"]
+    return ReleaseView(**_line(release), manifest=manifest)
+
+
+def _line(release: Release) -> dict[str, Any]:
+    return {
+        "model": release.model,
+        "release": release.number,
+        "published_utc": release.published_utc,
+        "manifest_sha256": release.manifest_sha256,
+        "evidence_sha256": release.evidence_sha256,
+        "evidence": release.evidence,
+    }

@@ -1,0 +1,1 @@
+"""Windows, vitals and events as they come in, and how counts merge."""

@@ -1,0 +1,57 @@
+"""`lamplighter train`: from data to a published release, on a person's machine."""
+
+from typing import Annotated
+
+import typer
+
+from lamplighter_server.cli.api import connect
+from lamplighter_server.cli.output import JsonOption, print_facts, print_json
+from lamplighter_server.publishing.commands import DEFAULT_KEYS_DIR, KeysDir, ask_passphrase
+
+
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Option(help="Which experiment: baseline or tuned.")] = "baseline",
+    keys_dir: KeysDir = DEFAULT_KEYS_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """Train, cross-validate, convert, quantize, check, sign and publish the next release.
+
+    Example: lamplighter train --recipe tuned
+    """
+    from lamplighter_protocol.errors import LamplighterError
+    from lamplighter_server.publishing.client import next_release, publish_release
+    from lamplighter_server.training.experiment import RECIPES
+    from lamplighter_server.training.release import build_release
+    from lamplighter_server.training.run import run_experiment
+
+    if recipe not in RECIPES:
+        raise LamplighterError(
+            "NOT_FOUND", f"There is no recipe {recipe!r}; there are {', '.join(RECIPES)}."
+        )
+    passphrase = ask_passphrase()
+    with connect(context) as api:
+        run = run_experiment(RECIPES[recipe], lambda text: typer.echo(text, err=True))
+        typer.echo("converting, quantizing and comparing", err=True)
+        built = build_release(run, next_release(api, run.experiment.model))
+        published = publish_release(
+            api, keys_dir.expanduser(), passphrase, built.bundle, built.evidence_raw
+        )
+    for line in published.changes:
+        typer.echo(f"signed: {line}", err=True)
+    if as_json:
+        print_json({"release": published.release, **built.evidence})
+        return
+    variants = built.evidence["variants"]
+    print_facts(
+        [
+            ("release", f"{published.model}@{published.release}"),
+            ("cross-validated", f"{built.evidence['cross_validation']['mean_accuracy']:.4f}"),
+            *(
+                (name, f"accuracy {facts['accuracy']:.4f}, {facts['size_bytes']} bytes")
+                for name, facts in variants.items()
+            ),
+            ("bundle", published.manifest_sha256),
+            ("next", f"lamplighter rollout create {published.model}@{published.release} --start"),
+        ]
+    )

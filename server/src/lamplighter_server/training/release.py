@@ -1,0 +1,190 @@
+"""From a run to a release: convert, quantize, check, pack, and note what was measured."""
+
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from lamplighter_converters import golden, parity, reference
+from lamplighter_converters.convert import LABEL, PROBABILITIES, to_onnx
+from lamplighter_converters.pack import Bundle, pack
+from lamplighter_converters.quantize import to_int8
+from lamplighter_converters.session import Answers, run
+from lamplighter_protocol.bundle import (
+    ClassOutput,
+    Golden,
+    HealthPolicy,
+    Lineage,
+    TensorSpec,
+    Variant,
+)
+from lamplighter_protocol.canonical import encode, sha256
+from lamplighter_server.training.run import Run, measure
+
+Array = npt.NDArray[Any]
+
+FLOAT: Final = "onnx-fp32"
+INT8: Final = "onnx-int8"
+CONFIDENCE_BINS: Final = 20
+#: Rounding may differ between chips; int8 kernels differ more than float ones.
+TOLERANCE_ABS: Final = {FLOAT: 1e-3, INT8: 5e-2}
+GOLDEN_FILE: Final = "golden.npz"
+
+
+@dataclass(frozen=True)
+class BuiltRelease:
+    """A bundle, and what was measured on the way."""
+
+    bundle: Bundle
+    evidence: dict[str, Any]
+
+    @property
+    def evidence_raw(self) -> bytes:
+        """The canonical bytes of `evidence.json`."""
+        return encode(self.evidence)
+
+
+def build_release(done: Run, release: int, health: HealthPolicy | None = None) -> BuiltRelease:
+    """Make the next release of the run's model.
+
+    Args:
+        done: The run.
+        release: The number that it will be published under.
+        health: How devices shall judge it; the experiment's policy if None.
+
+    Raises:
+        LamplighterError: CONVERSION_REFUSED or PARITY_REFUSED.
+    """
+    train, held_out, image = done.train, done.held_out, done.train.image
+    exact = to_onnx(done.estimator, input_name=image.tensor, features=train.images.shape[1])
+    models = {FLOAT: exact, INT8: to_int8(exact, {image.tensor: train.images})}
+    probabilities = done.estimator.predict_proba(held_out.images)
+    answers = {name: run(raw, {image.tensor: held_out.images}) for name, raw in models.items()}
+    parities = [
+        _check(name, answers[name], probabilities, done.experiment.min_agreement) for name in models
+    ]
+    files = {f"{name}.onnx": raw for name, raw in models.items()}
+    rows = golden.choose_rows(held_out.labels, probabilities)
+    files[GOLDEN_FILE] = _golden(done, answers, rows)
+    answer = ClassOutput(
+        label_tensor=LABEL,
+        probability_tensor=PROBABILITIES,
+        labels=train.classes,
+        confidence_edges=tuple(np.linspace(0, 1, CONFIDENCE_BINS + 1).tolist()),
+    )
+    columns = reference.image_columns(image, train.images)
+    counted = run(models[INT8], {image.tensor: train.images})[PROBABILITIES]
+    bundle = pack(
+        files,
+        model=done.experiment.model,
+        release=release,
+        task="classification",
+        inputs=(TensorSpec(name=image.tensor, datatype="FP32", shape=(-1, train.images.shape[1])),),
+        outputs=(
+            TensorSpec(name=LABEL, datatype="INT64", shape=(-1,)),
+            TensorSpec(name=PROBABILITIES, datatype="FP32", shape=(-1, len(train.classes))),
+        ),
+        image=image,
+        columns=columns,
+        answer=answer,
+        variants=tuple(
+            Variant(
+                name=name,
+                runtime="onnxruntime",
+                file=f"{name}.onnx",
+                tolerance_abs=TOLERANCE_ABS[name],
+                min_agreement=0.95,
+            )
+            for name in models
+        ),
+        golden=Golden(file=GOLDEN_FILE, rows=len(rows)),
+        reference=reference.count_reference(
+            columns, answer, image, inputs={image.tensor: train.images}, probabilities=counted
+        ),
+        health=health or done.experiment.health,
+        lineage=Lineage(
+            dataset=train.name,
+            dataset_sha256=train.sha256,
+            code_commit=_commit(),
+            parameters={**done.parameters, "polarity": done.experiment.polarity},
+            seed=done.experiment.seed,
+            lock_sha256=_lock_sha256(),
+        ),
+    )
+    return BuiltRelease(bundle, _evidence(done, bundle, answers, parities))
+
+
+def _check(
+    name: str, answers: Answers, probabilities: Array, min_agreement: float
+) -> parity.Parity:
+    found = parity.compare(
+        name,
+        labels=answers[LABEL],
+        probabilities=answers[PROBABILITIES],
+        reference=(probabilities.argmax(axis=1), probabilities),
+    )
+    parity.require(found, min_agreement=1.0 if name == FLOAT else min_agreement)
+    return found
+
+
+def _golden(done: Run, answers: dict[str, Answers], rows: Array) -> bytes:
+    arrays = {done.train.image.tensor: done.held_out.images[rows]}
+    for name, outputs in answers.items():
+        arrays |= {f"{name}/{tensor}": values[rows] for tensor, values in outputs.items()}
+    return golden.write_npz(arrays)
+
+
+def _evidence(
+    done: Run, bundle: Bundle, answers: dict[str, Answers], parities: list[parity.Parity]
+) -> dict[str, Any]:
+    held_out = done.held_out.labels
+    packages = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy")
+    return {
+        "model": bundle.manifest.model,
+        "release": bundle.manifest.release,
+        "bundle_sha256": bundle.sha256,
+        "bundle_size_bytes": bundle.size_bytes,
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cross_validation": {
+            "folds": list(done.fold_accuracies),
+            "mean_accuracy": float(np.mean(done.fold_accuracies)),
+        },
+        "estimator": done.metrics,
+        "variants": {
+            name: {
+                **measure(held_out, outputs[PROBABILITIES]),
+                "size_bytes": len(bundle.files[f"{name}.onnx"]),
+            }
+            for name, outputs in answers.items()
+        },
+        "parity": [msgspec.to_builtins(found) for found in parities],
+        "training_seconds": round(done.seconds, 3),
+        "versions": {package: metadata.version(package) for package in packages},
+    }
+
+
+def _commit() -> str:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def _lock_sha256() -> str:
+    for folder in Path(__file__).resolve().parents:
+        if (lock := folder / "requirements.lock").exists():
+            return sha256(lock.read_bytes())
+    return "unknown"

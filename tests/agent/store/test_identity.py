@@ -1,0 +1,58 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from lamplighter_agent.store.identity import (
+    Enrolment,
+    Identity,
+    load_identity,
+    new_key,
+    save_identity,
+)
+from lamplighter_protocol.errors import LamplighterError
+
+ENROLMENT = Enrolment(
+    device="pi-1", fleet="main", url="https://x", broker_host="127.0.0.1", broker_port=8883
+)
+
+
+def save(link: Path, telemetry_key: bytes = b"k" * 32) -> Identity:
+    return save_identity(
+        link,
+        ENROLMENT,
+        key=new_key(),
+        certificate_pem="certificate",
+        ca_pem="ca",
+        root_json=b"{}",
+        telemetry_key=telemetry_key,
+    )
+
+
+def test_an_identity_is_read_as_it_was_saved_and_secrets_are_the_owners(tmp_path: Path) -> None:
+    saved = save(tmp_path / "identity")
+    loaded = load_identity(tmp_path / "identity")
+    assert (loaded.enrolment, loaded.telemetry_key) == (ENROLMENT, b"k" * 32)
+    assert loaded.signer.key_id == saved.signer.key_id
+    assert loaded.root_file.read_bytes() == b"{}"
+    for secret in (loaded.key_file, loaded.directory / "telemetry.key"):
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_a_new_identity_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    save(tmp_path / "identity")
+    save(tmp_path / "identity", b"n" * 32)
+    assert load_identity(tmp_path / "identity").telemetry_key == b"n" * 32
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_identity_and_half_an_identity_are_expected_errors(tmp_path: Path) -> None:
+    with pytest.raises(LamplighterError, match="NOT_ENROLLED"):
+        load_identity(tmp_path / "identity")
+    identity = save(tmp_path / "identity")
+    identity.key_file.write_text("garbage")
+    with pytest.raises(LamplighterError, match="STORE_CORRUPT"):
+        load_identity(tmp_path / "identity")
+    identity.key_file.unlink()
+    with pytest.raises(LamplighterError, match="STORE_CORRUPT"):
+        load_identity(tmp_path / "identity")

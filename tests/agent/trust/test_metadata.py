@@ -1,0 +1,216 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.agent.tuf_repository import Repository
+
+from lamplighter_agent.trust import child
+from lamplighter_agent.trust.metadata import refresh
+from lamplighter_protocol.assignment import decode_director_keys
+from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.trust import TrustView
+
+PATH = "models/digits/1/bundle.json"
+
+
+class Device:
+    def __init__(self, path: Path, repository: Repository) -> None:
+        self.path = path
+        self.root = repository.root_bytes
+        self.clock_utc = datetime.now(timezone.utc)
+
+    def refresh(self, repository: Repository) -> TrustView:
+        repository.fill(self.path / "inbox")
+        return refresh(
+            self.path / "store", self.path / "inbox", self.root, clock_utc=self.clock_utc
+        )
+
+    def refuses(self, repository: Repository, code: str) -> None:
+        with pytest.raises(LamplighterError) as refused:
+            self.refresh(repository)
+        assert refused.value.code == code
+
+    @property
+    def sets(self) -> list[Path]:
+        return sorted((self.path / "store").iterdir())
+
+
+@pytest.fixture
+def repository() -> Repository:
+    repository = Repository()
+    repository.add("digits", 1, b"manifest")
+    repository.publish()
+    return repository
+
+
+@pytest.fixture
+def device(tmp_path: Path, repository: Repository) -> Device:
+    return Device(tmp_path, repository)
+
+
+def test_a_good_repository_gives_a_view(device: Device, repository: Repository) -> None:
+    view = device.refresh(repository)
+    assert (view.root_version, view.targets_version, view.timestamp_version) == (1, 2, 2)
+    assert view.targets[PATH].sha256 == sha256(b"manifest")
+    assert view.director == decode_director_keys(repository.director_keys)
+    assert view.issued_floor_utc == datetime(2026, 1, 1, tzinfo=timezone.utc)
+    assert device.refresh(repository) == view
+    repository.add("digits", 2, b"manifest 2")
+    repository.publish()
+    assert len(device.refresh(repository).targets) == 2
+    assert len(device.sets) == 2
+
+
+def test_a_new_root_is_followed(device: Device, repository: Repository) -> None:
+    device.refresh(repository)
+    repository.publish_root()
+    repository.publish()
+    assert device.refresh(repository).root_version == 2
+
+
+@pytest.mark.parametrize("name", ["2.targets.json", "2.snapshot.json", "timestamp.json"])
+def test_tampered_metadata_is_refused_and_the_store_stays(
+    device: Device, repository: Repository, name: str
+) -> None:
+    good = device.refresh(repository)
+    repository.add("digits", 2, b"other")
+    repository.publish()
+    name = name.replace("2.", "3.")
+    repository.files[name] = (
+        repository.files[name]
+        .replace(b"digits/2", b"digits/3")
+        .replace(b'"version":3', b'"version":4')
+    )
+    before = device.sets
+    device.refuses(repository, "TRUST_REFUSED")
+    assert device.sets == before
+    repository.publish()
+    assert device.refresh(repository).targets_version > good.targets_version
+
+
+def test_another_root_of_trust_is_refused(device: Device, repository: Repository) -> None:
+    stranger = Repository()
+    stranger.files["1.root.json"] = repository.root_bytes
+    device.refuses(stranger, "TRUST_REFUSED")
+
+
+@pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])
+def test_expired_metadata_is_refused(device: Device, repository: Repository, role: str) -> None:
+    repository.expires[role] = datetime.now(timezone.utc) - timedelta(hours=1)
+    if role == "root":
+        repository.publish_root()
+    repository.publish()
+    device.refuses(repository, "TRUST_EXPIRED")
+
+
+def test_expiry_counts_by_the_signed_floor_where_the_clock_is_behind(
+    device: Device, repository: Repository
+) -> None:
+    now = datetime.now(timezone.utc)
+    repository.expires["snapshot"] = now + timedelta(hours=1)
+    repository.issued_utc = (now + timedelta(hours=2)).isoformat()
+    repository.publish()
+    device.refuses(repository, "TRUST_EXPIRED")
+
+
+def test_the_floor_grows_but_never_past_what_offline_keys_signed(
+    device: Device, repository: Repository
+) -> None:
+    floor_utc = device.refresh(repository).issued_floor_utc
+    repository.issued_utc = "2025-01-01T00:00:00Z"
+    repository.publish()
+    assert device.refresh(repository).issued_floor_utc == floor_utc
+    repository.issued_utc = "2999-01-01T00:00:00Z"
+    repository.publish()
+    with pytest.raises(LamplighterError, match="TRUST_EXPIRED"):
+        device.refresh(repository)
+    repository.issued_utc = None
+    repository.publish()
+    assert device.refresh(repository).issued_floor_utc == floor_utc
+
+
+@pytest.mark.parametrize("issued", ["yesterday", "2026-01-01T00:00:00", 7])
+def test_a_malformed_time_is_refused(device: Device, repository: Repository, issued: str) -> None:
+    repository.issued_utc = issued
+    repository.publish()
+    device.refuses(repository, "TRUST_REFUSED")
+
+
+def test_a_rollback_is_refused(device: Device, repository: Repository) -> None:
+    old = dict(repository.files)
+    repository.publish()
+    device.refresh(repository)
+    repository.files = old
+    device.refuses(repository, "TRUST_REFUSED")
+
+
+def test_a_file_that_has_not_arrived_is_waited_for(device: Device, repository: Repository) -> None:
+    raw = repository.files.pop("2.snapshot.json")
+    device.refuses(repository, "TRUST_MISSING")
+    repository.files["2.snapshot.json"] = raw
+    device.refresh(repository)
+
+
+def test_other_director_keys_are_refused(device: Device, repository: Repository) -> None:
+    repository.files["director-keys.json"] = Repository(epoch=9).director_keys
+    device.refuses(repository, "TRUST_REFUSED")
+    del repository.files["director-keys.json"]
+    device.refuses(repository, "TRUST_REFUSED")
+
+
+def test_the_director_keys_are_remembered(device: Device, repository: Repository) -> None:
+    view = device.refresh(repository)
+    del repository.files["director-keys.json"]
+    assert device.refresh(repository).director == view.director
+
+
+@pytest.mark.parametrize(
+    "custom", [{"model": "digits", "release": 1}, {"model": "cats", "release": 3}, {"x": 1}, "x"]
+)
+def test_a_target_whose_custom_does_not_equal_its_path_is_left_out(
+    device: Device, repository: Repository, custom: object
+) -> None:
+    repository.add("digits", 3, b"manifest 3", custom)
+    repository.publish()
+    assert set(device.refresh(repository).targets) == {PATH}
+
+
+def test_what_a_power_cut_left_is_swept(device: Device, repository: Repository) -> None:
+    device.refresh(repository)
+    (device.path / "store" / "set-left").mkdir()
+    device.refresh(repository)
+    assert len(device.sets) == 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status"), [(lambda _: None, 0), (lambda files: files.pop("timestamp.json"), 1)]
+)
+def test_the_child_prints_its_verdict(
+    device: Device,
+    repository: Repository,
+    spoil: Callable[[dict[str, bytes]], object],
+    status: int,
+) -> None:
+    spoil(repository.files)
+    repository.fill(device.path / "inbox")
+    (device.path / "root.json").write_bytes(device.root)
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", child.__name__),
+            *("--store", str(device.path / "store")),
+            *("--inbox", str(device.path / "inbox")),
+            *("--root", str(device.path / "root.json")),
+        ],
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == status
+    if status == 0:
+        assert msgspec.json.decode(ran.stdout, type=TrustView).targets_version == 2
+    else:
+        assert msgspec.json.decode(ran.stdout)["code"] == "TRUST_MISSING"

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+from tests.agent.tuf_repository import Repository
+
+from lamplighter_agent.trust.refresh import MAX_FILES, Trust, TrustDirs
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.names import MAX_TRUST_FILE_BYTES
+
+
+@pytest.fixture
+def repository() -> Repository:
+    repository = Repository()
+    repository.add("digits", 1, b"manifest")
+    repository.publish()
+    return repository
+
+
+@pytest.fixture
+def dirs(tmp_path: Path, repository: Repository) -> TrustDirs:
+    (tmp_path / "root.json").write_bytes(repository.root_bytes)
+    return TrustDirs(tmp_path / "store", tmp_path / "inbox", tmp_path / "root.json")
+
+
+def deliver(trust: Trust, repository: Repository, *, but: str = "") -> None:
+    trust.take("index", repository.index())
+    for name, raw in repository.files.items():
+        if name != but:
+            trust.take(name, raw)
+
+
+async def test_the_child_runs_when_everything_has_arrived(
+    dirs: TrustDirs, repository: Repository
+) -> None:
+    trust = Trust(dirs)
+    deliver(trust, repository, but="timestamp.json")
+    assert not trust.is_due()
+    trust.take("timestamp.json", repository.files["timestamp.json"])
+    assert trust.is_due()
+    view = await trust.refresh()
+    assert trust.view == view
+    assert not trust.is_due()
+
+
+async def test_old_files_are_pruned_and_a_restart_finds_the_rest(
+    dirs: TrustDirs, repository: Repository
+) -> None:
+    trust = Trust(dirs)
+    deliver(trust, repository)
+    await trust.refresh()
+    old = set(repository.files)
+    repository.publish()
+    deliver(trust, repository)
+    await trust.refresh()
+    names = {path.name for path in dirs.inbox.iterdir()}
+    assert names == {*repository.files, "index"}
+    assert old - names
+    again = Trust(dirs)
+    assert again.is_due()
+    assert (await again.refresh()).targets_version == 3
+
+
+async def test_what_the_child_refuses_is_not_asked_again(
+    dirs: TrustDirs, repository: Repository
+) -> None:
+    repository.files["director-keys.json"] = b"{}"
+    trust = Trust(dirs)
+    deliver(trust, repository)
+    with pytest.raises(LamplighterError, match="TRUST_REFUSED"):
+        await trust.refresh()
+    assert trust.view is None
+    assert not trust.is_due()
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "code"),
+    [
+        ("../evil.json", b"x", "NAME_INVALID"),
+        (".json", b"x", "NAME_INVALID"),
+        ("root.txt", b"x", "NAME_INVALID"),
+        ("1.root.json~", b"x", "NAME_INVALID"),
+        ("1.root.json", b"x" * (MAX_TRUST_FILE_BYTES + 1), "MESSAGE_TOO_LARGE"),
+        ("index", b"{}", "MESSAGE_MALFORMED"),
+        ("index", b"\xff", "MESSAGE_MALFORMED"),
+    ],
+)
+def test_what_does_not_belong_is_refused(
+    dirs: TrustDirs, name: str, payload: bytes, code: str
+) -> None:
+    trust = Trust(dirs)
+    with pytest.raises(LamplighterError) as refused:
+        trust.take(name, payload)
+    assert refused.value.code == code
+    assert list(dirs.inbox.iterdir()) == []
+
+
+def test_the_inbox_is_bounded(dirs: TrustDirs) -> None:
+    trust = Trust(dirs)
+    for number in range(MAX_FILES):
+        trust.take(f"{number}.root.json", b"x")
+    with pytest.raises(LamplighterError, match="MESSAGE_TOO_LARGE"):
+        trust.take("999.root.json", b"x")
+    trust.take("1.root.json", b"y")
+    trust.take("1000.root.json", b"")

@@ -1,0 +1,130 @@
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
+
+from lamplighter_protocol.assignment import Generation, accept_assignment, decode_director_keys
+from lamplighter_protocol.bundle import Manifest, Variant
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.reported import Inventory
+from lamplighter_server.assignments import service as assignments
+from lamplighter_server.outbox.models import OutboxRow
+from lamplighter_server.trust.files import DIRECTOR_KEYS
+from lamplighter_server.trust.models import TrustFileRow
+
+
+async def want(stage: Any, session: Any, model: str, release: int) -> None:
+    await assignments.want(
+        session,
+        device="cam-1",
+        model=model,
+        release=release,
+        variant="onnx-fp32",
+        rollout="r1",
+        deadline_utc=stage.now + timedelta(hours=1),
+    )
+
+
+async def test_an_assignment_lists_every_model_and_is_accepted_by_a_device(stage: Any) -> None:
+    await stage.add_device("cam-1")
+    for model in ("digits", "letters"):
+        await stage.add_release(model, 1)
+    context = stage.context
+    async with context.database.transaction() as session:
+        await want(stage, session, "letters", 1)
+        await want(stage, session, "digits", 1)
+        issued = await assignments.issue(context, session, ["cam-1"], stage.now)
+    assert issued == {"cam-1": Generation(1, 1)}
+    async with context.database.transaction() as session:
+        row = (await session.scalars(select(OutboxRow))).one()
+        keys = await session.get(TrustFileRow, DIRECTOR_KEYS)
+    assert (row.topic, row.retain) == (context.topics.device("cam-1", "desired"), True)
+    assignment = accept_assignment(
+        row.payload,
+        device="cam-1",
+        fleet="main",
+        director=decode_director_keys(keys.body),
+        last=None,
+        now_utc=stage.now,
+    )
+    assert [item.model for item in assignment.models] == ["digits", "letters"]
+    assert assignment.window_s == context.settings.window_s
+    for item in assignment.models:
+        assert item.manifest.size_bytes == len(context.objects.read(item.manifest.sha256))
+
+
+async def test_a_withdrawn_model_is_absent_from_a_higher_generation(stage: Any) -> None:
+    await stage.add_device("cam-1")
+    await stage.add_release("digits", 1)
+    context = stage.context
+    async with context.database.transaction() as session:
+        await want(stage, session, "digits", 1)
+        await assignments.issue(context, session, ["cam-1"], stage.now)
+        await assignments.withdraw(session, "cam-1", "digits")
+        issued = await assignments.issue(context, session, ["cam-1"], stage.now)
+    assert issued == {"cam-1": Generation(1, 2)}
+    desired = await stage.desired("cam-1")
+    assert desired.models == ()
+
+
+async def test_after_a_restore_the_counter_starts_above_every_report(stage: Any) -> None:
+    await stage.add_device("cam-1")
+    await stage.report("cam-1", generation=Generation(1, 41))
+    async with stage.context.database.transaction() as session:
+        issued = await assignments.issue(stage.context, session, ["cam-1"], stage.now)
+    assert issued == {"cam-1": Generation(1, 42)}
+    await stage.report("cam-1", generation=Generation(0, 99))  # of an epoch that is over
+    async with stage.context.database.transaction() as session:
+        issued = await assignments.issue(stage.context, session, ["cam-1"], stage.now)
+    assert issued == {"cam-1": Generation(1, 43)}
+
+
+async def test_what_cannot_be_assigned_is_refused(stage: Any) -> None:
+    await stage.add_device("cam-1")
+    with pytest.raises(LamplighterError, match="NOT_FOUND"):
+        async with stage.context.database.transaction() as session:
+            await want(stage, session, "digits", 9)
+            await assignments.issue(stage.context, session, ["cam-1"], stage.now)
+    with pytest.raises(LamplighterError, match="DEVICE_UNKNOWN"):
+        async with stage.context.database.transaction() as session:
+            await assignments.issue(stage.context, session, ["ghost"], stage.now)
+    assert await stage.desired("cam-1") is None
+
+
+def variant(name: str, *machines: str, runtime: Any = "onnxruntime") -> Variant:
+    return Variant(name=name, runtime=runtime, file="model.onnx", machines=machines)
+
+
+@pytest.mark.parametrize(
+    ("variants", "chosen"),
+    [
+        ((variant("onnx-fp32"), variant("onnx-int8")), "onnx-int8"),
+        ((variant("onnx-fp32"), variant("onnx-int8", "x86_64")), "onnx-fp32"),
+        ((variant("onnx-fp32"), variant("litert-int8", runtime="litert")), "onnx-fp32"),
+        ((variant("onnx-fp32", "x86_64", "aarch64"),), "onnx-fp32"),
+        ((variant("onnx-a"), variant("onnx-b")), "onnx-a"),
+        ((variant("onnx-fp32", "x86_64"),), None),
+        ((variant("litert-int8", runtime="litert"),), None),
+    ],
+)
+async def test_a_board_gets_a_variant_that_it_can_run(
+    stage: Any, variants: tuple[Variant, ...], chosen: str | None
+) -> None:
+    manifest: Manifest = msgspec.structs.replace(
+        await stage.add_release("digits", 1), variants=variants
+    )
+    board = Inventory(
+        machine="aarch64",
+        runtimes={"onnxruntime": "1.23.2"},
+        ram_mb=1,
+        python="3.11",
+        agent_version="0",
+        system="linux",
+    )
+    if chosen is None:
+        with pytest.raises(LamplighterError, match="VARIANT_UNSUPPORTED"):
+            assignments.choose_variant(manifest, board)
+    else:
+        assert assignments.choose_variant(manifest, board) == chosen

@@ -1,0 +1,60 @@
+"""Rules of the house that no other linter knows. Each names the ADR behind it."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+COMMIT_AT = {"database.py"}
+MQTT_AT = {"outbox/relay.py", "ingest", "broker"}
+CLOCK_AT = {"clock.py", "demo", "cli", "training", "publishing", "commands.py", "migrations"}
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Each call as (line, dotted name)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node.lineno, ast.unparse(node.func)
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Each imported module as (line, name)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.lineno, node.module
+
+
+def allowed(relative: str, places: set[str]) -> bool:
+    """Whether a file of the server is one of the places."""
+    return any(relative == p or relative.startswith(f"{p}/") or relative.endswith(f"/{p}") for p in places)
+
+
+def violations() -> Iterator[str]:
+    """Walk the server's sources."""
+    package = ROOT / "server/src/lamplighter_server"
+    for path in sorted(package.rglob("*.py")):
+        relative = path.relative_to(package).as_posix()
+        tree = ast.parse(path.read_text())
+        where = path.relative_to(ROOT)
+        for line, name in calls(tree):
+            if name.endswith(".commit") and not allowed(relative, COMMIT_AT):
+                yield f"{where}:{line}: {name}(): only the edge commits (ADR 3)"
+            if name in {"datetime.now", "time.time"} and not allowed(relative, CLOCK_AT):
+                yield f"{where}:{line}: {name}(): take the time from a Clock"
+        for line, name in imports(tree):
+            if name.split(".")[0] in {"aiomqtt", "paho"} and not allowed(relative, MQTT_AT):
+                yield f"{where}:{line}: {name}: the broker is reached through the outbox (ADR 3)"
+
+
+def main() -> int:
+    """Print every violation."""
+    found = list(violations())
+    print("\n".join(found), end="\n" if found else "")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

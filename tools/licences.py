@@ -1,0 +1,40 @@
+"""Refuse dependencies whose licence the project could not be distributed with."""
+
+import sys
+from importlib import metadata
+
+ALLOWED = (
+    "apache", "bsd", "isc", "mit", "mpl", "mozilla", "psf", "python software", "unlicense",
+    "public domain", "zlib", "hpnd", "0bsd", "cc0",
+)  # fmt: skip
+#: Packages whose metadata names no licence; each was read in its repository.
+READ_BY_HAND = {
+    "paho-mqtt": "EPL-2.0 OR BSD-3-Clause",
+}
+
+
+def licence_of(package: metadata.PackageMetadata) -> str:
+    """What a package says of its licence, in lower case."""
+    classifiers = [
+        text.rpartition("::")[2] for text in package.get_all("Classifier", []) if "License" in text
+    ]
+    named = package.get("License-Expression") or "; ".join(classifiers)
+    named = named or (package.get("License") or "").splitlines()[:1] or ""
+    return str(named).lower()
+
+
+def main() -> int:
+    """Check every installed distribution."""
+    bad = []
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        licence = READ_BY_HAND.get(name, licence_of(distribution.metadata)).lower()
+        if not any(word in licence for word in ALLOWED):
+            bad.append(f"{name}: {licence or 'none named'}")
+    for line in sorted(bad):
+        print("Licence not on the list:", line)
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

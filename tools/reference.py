@@ -1,0 +1,109 @@
+"""Make the reference pages that follow from the code; `--check` refuses pages that are behind."""
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+
+import click
+import typer
+
+from lamplighter_agent.app.cli import build_parser
+from lamplighter_agent.core import update
+from lamplighter_protocol.errors import CATALOGUE
+from lamplighter_server.cli.app import app
+
+REFERENCE = Path(__file__).parent.parent / "docs/reference"
+MADE = "<!-- Made by tools/reference.py; `make docs` refuses it when it is behind the code. -->\n"
+
+
+def errors_page() -> str:
+    """The catalogue of errors."""
+    rows = [
+        f"| `{code}` | {entry.http_status} | {'yes' if entry.retryable else 'no'} | {entry.remedy} |"
+        for code, entry in sorted(CATALOGUE.items())
+    ]
+    head = (
+        f"{MADE}# Errors\n\nEvery expected error prints as `CODE: sentence. What to do.` Codes are"
+        " stable.\n\n| Code | HTTP | Retry helps | What to do |\n| --- | --- | --- | --- |\n"
+    )
+    return head + "\n".join(rows) + "\n"
+
+
+def states_page() -> str:
+    """The update's table of transitions as a picture and a table."""
+    merged: dict[tuple[str, str], list[str]] = {}
+    for (old, event), outcome in update.TRANSITIONS.items():
+        if old != outcome.state:
+            merged.setdefault((old, outcome.state), []).append(event)
+    picture = "\n".join(
+        f"  {old.replace('-', '_')} --> {new.replace('-', '_')}: {', '.join(events)}"
+        for (old, new), events in merged.items()
+    )
+    rows = "\n".join(
+        f"| {old} | {event} | {outcome.state} | {', '.join(outcome.effects)} |"
+        for (old, event), outcome in update.TRANSITIONS.items()
+    )
+    return (
+        f"{MADE}# States of an update\n\nDrawn from the table in `lamplighter_agent.core.update`."
+        f"\n\n```mermaid\nstateDiagram-v2\n{picture}\n```\n\n"
+        f"| State | Event | Next state | Effects |\n| --- | --- | --- | --- |\n{rows}\n"
+    )
+
+
+def _help(command: click.Command, path: str) -> str:
+    context = click.Context(command, info_name=path, max_content_width=96)
+    context.terminal_width = 96
+    buffer = io.StringIO()
+    with contextlib.redirect_stdout(buffer):
+        text = command.get_help(context)
+    return (text or buffer.getvalue()).rstrip()
+
+
+def commands_page() -> str:
+    """The help texts of both programs."""
+    parts = [f"{MADE}# Commands\n\nExit status: 0 done, 1 refused or failed, 2 usage.\n"]
+
+    def walk(command: click.Command, path: str, level: int) -> None:
+        parts.append(f"{'#' * level} `{path}`\n\n```text\n{_help(command, path)}\n```\n")
+        for name, child in sorted(getattr(command, "commands", {}).items()):
+            walk(child, f"{path} {name}", level + 1)
+
+    walk(typer.main.get_command(app), "lamplighter", 2)
+    parser = build_parser()
+    parts.append(f"## `lamplighter-agent`\n\n```text\n{parser.format_help().rstrip()}\n```\n")
+    for action in parser._actions:  # noqa: SLF001 - argparse offers no other way to list them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for name, child in action.choices.items():
+                text = child.format_help().rstrip()
+                parts.append(f"### `lamplighter-agent {name}`\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+def main() -> int:
+    """Write or check every page."""
+    os.environ.update(COLUMNS="96", NO_COLOR="1", TERM="dumb")
+    pages = {
+        "errors.md": errors_page(),
+        "update-states.md": states_page(),
+        "commands.md": commands_page(),
+    }
+    behind = [
+        name
+        for name, text in pages.items()
+        if not (REFERENCE / name).exists() or (REFERENCE / name).read_text() != text
+    ]
+    if "--check" in sys.argv:
+        for name in behind:
+            print(f"docs/reference/{name} is behind the code: run python tools/reference.py")
+        return bool(behind)
+    for name in behind:
+        (REFERENCE / name).write_text(pages[name])
+        print(f"docs/reference/{name} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
