@@ -36,6 +36,7 @@ fmt: $(DEV)
 
 lint: $(DEV)
 	@$(BIN)/ruff check .
+	@$(BIN)/python tools/house_rules.py
 
 types: $(DEV)
 	@$(BIN)/mypy

@@ -44,3 +44,8 @@ def publish(
     text = json.dumps(document, indent=2, sort_keys=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
     print(text)
+
+
+def progress(text: str) -> None:
+    """Tell a person what happens, on standard error."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The story of `lamplighter demo --exit`, eight devices, after installation; and what an agent weighs.
+"""The story of `lamplighter demo --exit` with eight devices, and what an agent weighs.
 
 There is no peer that tells this story; the budget is 90 s on two cores.
 """

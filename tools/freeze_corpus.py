@@ -8,14 +8,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from tests.protocol.conftest import make_manifest
+from tests.protocol.test_reported import report
+from tests.protocol.test_telemetry import WINDOW
+
 from lamplighter_protocol import __version__, assignment, dsse, reported, telemetry
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.bundle import encode_manifest
 from lamplighter_protocol.canonical import encode
 from lamplighter_protocol.trust import TrustFile, TrustIndex
-from tests.protocol.conftest import make_manifest
-from tests.protocol.test_reported import report
-from tests.protocol.test_telemetry import WINDOW
 
 NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
 KEY = bytes(range(32))

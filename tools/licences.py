@@ -1,7 +1,9 @@
 """Refuse dependencies whose licence the project could not be distributed with."""
 
 import sys
+from email.message import Message
 from importlib import metadata
+from typing import cast
 
 ALLOWED = (
     "apache", "bsd", "isc", "mit", "mpl", "mozilla", "psf", "python software", "unlicense",
@@ -13,13 +15,13 @@ READ_BY_HAND = {
 }
 
 
-def licence_of(package: metadata.PackageMetadata) -> str:
+def licence_of(package: Message) -> str:
     """What a package says of its licence, in lower case."""
     classifiers = [
         text.rpartition("::")[2] for text in package.get_all("Classifier", []) if "License" in text
     ]
-    named = package.get("License-Expression") or "; ".join(classifiers)
-    named = named or (package.get("License") or "").splitlines()[:1] or ""
+    written = package.get("License") or ""
+    named = package.get("License-Expression") or "; ".join(classifiers) or written[:200]
     return str(named).lower()
 
 
@@ -28,7 +30,7 @@ def main() -> int:
     bad = []
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"]
-        licence = READ_BY_HAND.get(name, licence_of(distribution.metadata)).lower()
+        licence = READ_BY_HAND.get(name, licence_of(cast("Message", distribution.metadata))).lower()
         if not any(word in licence for word in ALLOWED):
             bad.append(f"{name}: {licence or 'none named'}")
     for line in sorted(bad):

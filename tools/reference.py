@@ -1,16 +1,17 @@
 """Make the reference pages that follow from the code; `--check` refuses pages that are behind."""
 
 import argparse
-import contextlib
-import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-import click
+# Plain help texts, of one width on every machine; read when typer is imported.
+os.environ.update(COLUMNS="96", NO_COLOR="1", TERM="dumb", TYPER_USE_RICH="0")
+
 import typer
 
-from lamplighter_agent.app.cli import build_parser
+from lamplighter_agent.app.cli import make_parser
 from lamplighter_agent.core import update
 from lamplighter_protocol.errors import CATALOGUE
 from lamplighter_server.cli.app import app
@@ -21,13 +22,15 @@ MADE = "<!-- Made by tools/reference.py; `make docs` refuses it when it is behin
 
 def errors_page() -> str:
     """The catalogue of errors."""
+    helps = {True: "yes", False: "no"}
     rows = [
-        f"| `{code}` | {entry.http_status} | {'yes' if entry.retryable else 'no'} | {entry.remedy} |"
+        f"| `{code}` | {entry.http_status} | {helps[entry.retryable]} | {entry.remedy} |"
         for code, entry in sorted(CATALOGUE.items())
     ]
     head = (
-        f"{MADE}# Errors\n\nEvery expected error prints as `CODE: sentence. What to do.` Codes are"
-        " stable.\n\n| Code | HTTP | Retry helps | What to do |\n| --- | --- | --- | --- |\n"
+        f"{MADE}# Errors\n\nEvery expected error prints as `CODE: sentence. What to do.`\n\n"
+        "Codes are stable.\n\n| Code | HTTP | Retry helps | What to do |\n"
+        "| --- | --- | --- | --- |\n"
     )
     return head + "\n".join(rows) + "\n"
 
@@ -53,26 +56,23 @@ def states_page() -> str:
     )
 
 
-def _help(command: click.Command, path: str) -> str:
-    context = click.Context(command, info_name=path, max_content_width=96)
-    context.terminal_width = 96
-    buffer = io.StringIO()
-    with contextlib.redirect_stdout(buffer):
-        text = command.get_help(context)
-    return (text or buffer.getvalue()).rstrip()
+def _help(command: Any, path: str) -> str:  # noqa: ANN401 - typer brings its own click
+    context = command.make_context(path, [], resilient_parsing=True)
+    text: str = command.get_help(context)
+    return text.rstrip()
 
 
 def commands_page() -> str:
     """The help texts of both programs."""
     parts = [f"{MADE}# Commands\n\nExit status: 0 done, 1 refused or failed, 2 usage.\n"]
 
-    def walk(command: click.Command, path: str, level: int) -> None:
+    def walk(command: Any, path: str, level: int) -> None:  # noqa: ANN401
         parts.append(f"{'#' * level} `{path}`\n\n```text\n{_help(command, path)}\n```\n")
         for name, child in sorted(getattr(command, "commands", {}).items()):
             walk(child, f"{path} {name}", level + 1)
 
     walk(typer.main.get_command(app), "lamplighter", 2)
-    parser = build_parser()
+    parser = make_parser()
     parts.append(f"## `lamplighter-agent`\n\n```text\n{parser.format_help().rstrip()}\n```\n")
     for action in parser._actions:  # noqa: SLF001 - argparse offers no other way to list them
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
@@ -84,7 +84,6 @@ def commands_page() -> str:
 
 def main() -> int:
     """Write or check every page."""
-    os.environ.update(COLUMNS="96", NO_COLOR="1", TERM="dumb")
     pages = {
         "errors.md": errors_page(),
         "update-states.md": states_page(),

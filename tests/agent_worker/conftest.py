@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -68,12 +68,9 @@ class WorkerProcess:
         while True:
             line = await asyncio.wait_for(self.process.stdout.readline(), 20)
             assert line, "the worker has ended"
-            message = msgspec.json.decode(line, type=FromWorker)  # type: ignore[arg-type]
+            message = msgspec.json.decode(line, type=FromWorker)
             if isinstance(message, kind):
                 return message
-
-
-Start = Callable[..., "asyncio._AsyncGeneratorContextManager[WorkerProcess]"]
 
 
 @asynccontextmanager

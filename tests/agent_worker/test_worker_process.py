@@ -48,7 +48,7 @@ async def test_a_release_is_loaded_tested_served_and_counted(
         assert (await worker.hear(SelfTested)).failure is None
         worker.tell(Serve())
         await worker.hear(Serving)
-        connection = http.client.HTTPConnection(*listening.getsockname(), timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=10)
         status, answer = await asyncio.to_thread(infer, connection, images[:7])
         assert status == 200
         assert answer["model_version"] == "1"
@@ -79,7 +79,7 @@ async def test_two_workers_exchange_a_socket_without_dropping_a_request(
     answered = [0, 0, 0]
 
     def hammer(number: int) -> None:
-        connection = http.client.HTTPConnection(*listening.getsockname(), timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=10)
         while not stop.is_set():
             try:
                 status, _ = infer(connection, images[:1])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamplighter_protocol.blobs import BlobRef, check_blob, check_chunk, describe, split
+from lamplighter_protocol.blobs import BlobRef, check_chunk, describe, split
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES
 
@@ -19,7 +19,6 @@ def test_chunks_join_to_the_file_and_all_are_accepted(size: int, seed: int) -> N
     assert len(chunks) == blob.chunk_count
     for number, chunk in enumerate(chunks):
         check_chunk(blob, number, chunk)
-    check_blob(blob, chunks)
 
 
 @given(number=st.integers(-1, 3), payload=st.binary(max_size=64))
@@ -29,13 +28,6 @@ def test_a_chunk_that_was_not_signed_is_refused(number: int, payload: bytes) -> 
         check_chunk(blob, number, payload)
     assert refused.value.code == "CHUNK_REFUSED"
     assert refused.value.retryable
-
-
-def test_a_file_that_was_not_signed_is_refused() -> None:
-    blob = describe(b"abc")
-    for other in ([b"abd"], [b"ab"], [b"abc", b"d"]):
-        with pytest.raises(LamplighterError, match="BLOB_REFUSED"):
-            check_blob(blob, other)
 
 
 def test_a_reference_whose_chunks_do_not_fit_its_length_cannot_be_decoded() -> None:

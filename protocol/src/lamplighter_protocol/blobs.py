@@ -1,7 +1,6 @@
 """Content-addressed files in 64 KiB chunks: a bad chunk is refused when it arrives."""
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -60,21 +59,4 @@ def check_chunk(blob: BlobRef, number: int, payload: bytes) -> None:
     ):
         raise LamplighterError(
             "CHUNK_REFUSED", f"Chunk {number} of blob {blob.sha256[:12]} is not what was signed."
-        )
-
-
-def check_blob(blob: BlobRef, parts: Iterable[bytes]) -> None:
-    """Refuse a whole file that is not the signed one.
-
-    Raises:
-        LamplighterError: BLOB_REFUSED.
-    """
-    digest = hashlib.sha256()
-    size_bytes = 0
-    for part in parts:
-        digest.update(part)
-        size_bytes += len(part)
-    if size_bytes != blob.size_bytes or digest.hexdigest() != blob.sha256:
-        raise LamplighterError(
-            "BLOB_REFUSED", f"The file {blob.sha256[:12]} is not what was signed."
         )

@@ -62,7 +62,9 @@ CATALOGUE: dict[str, Entry] = {
     "DEVICE_UNKNOWN": Entry(404, False, "Invite and enrol it: 'lamplighter device invite ID'."),
     "DEVICE_EXISTS": Entry(409, False, "Choose another name, or retire the old device first."),
     "REPORT_MISSING": Entry(
-        404, True, "Wait until the agent has connected; 'lamplighter-agent status' says what it does."
+        404,
+        True,
+        "Wait until the agent has connected; 'lamplighter-agent status' says what it does.",
     ),
     "NOT_ENROLLED": Entry(409, False, "Run 'lamplighter-agent enrol INVITATION' on this device."),
     # Blobs and storage

@@ -27,6 +27,7 @@ from lamplighter_server.outbox.relay import relay
 from lamplighter_server.pki.authority import Authority
 from lamplighter_server.rollouts import controller as rollouts
 from lamplighter_server.settings import Settings
+from lamplighter_server.tasks import cancel
 from lamplighter_server.trust import service as trust
 from lamplighter_server.trust.online import OnlineKeys
 
@@ -122,9 +123,7 @@ async def _background(context: Context) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(tasks)
 
 
 async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:

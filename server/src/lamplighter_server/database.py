@@ -88,7 +88,8 @@ class Database:
     async def wait_for_messages(self, timeout_s: float) -> None:
         """Wait until a transaction that filled the outbox has committed here, or the time is up."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._messages.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._messages.wait()
         self._messages.clear()
 
     async def close(self) -> None:

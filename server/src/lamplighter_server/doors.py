@@ -32,8 +32,7 @@ def people_app(context: Context, token: str) -> FastAPI:
     install(app)
     for slice_ in _SLICES:
         app.include_router(slice_.router)
-    if hasattr(console, "mount"):
-        console.mount(app, context)
+    console.mount(app, context)
     app.add_middleware(BodyLimit, max_bytes=MAX_PEOPLE_BODY_BYTES)
     app.add_middleware(Guard, token=token, hosts=LOOPBACK | {context.settings.public_host})
     return app

@@ -36,7 +36,7 @@ def test_an_attempt_rests_exactly_where_no_effect_goes_on() -> None:
     for outcome in TRANSITIONS.values():
         goes_on = bool(outcome.effects and YIELDS[outcome.effects[-1]])
         assert goes_on != (outcome.state in RESTING)
-    assert FINAL_PHASES == RESTING - {"idle"}
+    assert RESTING - {"idle"} == FINAL_PHASES
 
 
 def test_only_what_has_passed_everything_serves_and_only_probation_commits() -> None:

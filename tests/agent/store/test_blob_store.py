@@ -84,16 +84,17 @@ def test_a_bad_chunk_is_refused(tmp_path: Path, number: int, payload: bytes) -> 
     partial.close()
 
 
-def test_chunks_that_do_not_make_the_signed_file_are_refused(tmp_path: Path) -> None:
+def test_chunks_that_do_not_make_the_signed_file_are_never_used(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
     other = describe(RAW[::-1])
     lying = BlobRef(sha256=other.sha256, size_bytes=BLOB.size_bytes, chunk_sha256=BLOB.chunk_sha256)
     partial = store.partial(lying)
     for number, chunk in enumerate(CHUNKS):
         partial.write(number, chunk)
-    with pytest.raises(LamplighterError, match="BLOB_REFUSED"):
-        partial.finish()
+    partial.finish()
     partial.close()
+    with pytest.raises(LamplighterError, match="STORE_CORRUPT"):
+        store.verified(lying.sha256)
     assert not store.has(lying.sha256)
 
 

@@ -83,12 +83,11 @@ async def test_after_a_restore_the_counter_starts_above_every_report(stage: Any)
 
 async def test_what_cannot_be_assigned_is_refused(stage: Any) -> None:
     await stage.add_device("cam-1")
-    with pytest.raises(LamplighterError, match="NOT_FOUND"):
-        async with stage.context.database.transaction() as session:
-            await want(stage, session, "digits", 9)
+    async with stage.context.database.transaction() as session:
+        await want(stage, session, "digits", 9)
+        with pytest.raises(LamplighterError, match="NOT_FOUND"):
             await assignments.issue(stage.context, session, ["cam-1"], stage.now)
-    with pytest.raises(LamplighterError, match="DEVICE_UNKNOWN"):
-        async with stage.context.database.transaction() as session:
+        with pytest.raises(LamplighterError, match="DEVICE_UNKNOWN"):
             await assignments.issue(stage.context, session, ["ghost"], stage.now)
     assert await stage.desired("cam-1") is None
 

@@ -14,6 +14,10 @@ async def parts(*content: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE_BYTES, CHUNK_SIZE_BYTES + 1])
 async def test_chunks_make_up_the_object(tmp_path: Path, size: int) -> None:
     store, content = ObjectStore(tmp_path), bytes(range(256)) * (size // 256 + 1)
@@ -39,7 +43,7 @@ async def test_what_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ConnectionResetError):
         await store.put(digest, broken())
     assert not store.has(digest)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert files_in(tmp_path) == []
     for read in (store.read, store.size_bytes, store.chunk_count):
         with pytest.raises(LamplighterError, match="NOT_FOUND"):
             read(digest)

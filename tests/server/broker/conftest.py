@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from lamplighter_server.broker.process import ManagedBroker, managed_broker
 from lamplighter_server.context import Context
 from lamplighter_server.devices.models import Device
 from lamplighter_server.settings import Settings
+from lamplighter_server.tasks import cancel
 
 INVENTORY = Inventory(
     machine="aarch64", runtimes={}, ram_mb=1, python="3.11", agent_version="0", system="linux"
@@ -133,14 +134,12 @@ def running() -> Callable[..., Any]:
     """Run coroutines beside a block and end them with it."""
 
     @asynccontextmanager
-    async def beside(*work: Awaitable[None]) -> AsyncIterator[None]:
-        tasks = [asyncio.ensure_future(item) for item in work]
+    async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(item) for item in work]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel(tasks)
 
     return beside
 

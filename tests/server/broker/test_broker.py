@@ -3,6 +3,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,8 @@ async def test_the_servers_own_clients_have_only_their_half(site: Any) -> None:
 async def test_without_a_certificate_of_ours_nobody_connects(site: Any) -> None:
     anonymous = ssl.create_default_context(cafile=str(site.context.authority.ca_path))
     anonymous.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 would tell only at the first read
-    with pytest.raises(OSError, match="(?i)handshake|reset"):
-        await asyncio.open_connection(
-            "127.0.0.1", site.context.settings.broker_port, ssl=anonymous
-        )
+    with pytest.raises(OSError, match=r"(?i)handshake|reset"):
+        await asyncio.open_connection("127.0.0.1", site.context.settings.broker_port, ssl=anonymous)
 
 
 async def test_a_broker_that_dies_is_started_again(site: Any, eventually: Any) -> None:
@@ -147,8 +146,6 @@ async def test_a_taken_port_is_told_with_the_brokers_own_words(site: Any) -> Non
         settings = site.context.settings.model_copy(
             update={"broker_port": taken.getsockname()[1], "data_dir": site.folder / "second"}
         )
-        from dataclasses import replace
-
         context = replace(site.context, settings=settings)
         (site.folder / "second").mkdir()
         with pytest.raises(LamplighterError, match=r"BROKER_FAILED.*Address already in use"):

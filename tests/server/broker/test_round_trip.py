@@ -169,7 +169,7 @@ async def test_reports_and_telemetry_come_in_and_are_acknowledged(
         await device.publish(topics.device("cam-1", "reported"), raw, qos=1, retain=True)
 
         async def has_reported() -> bool:
-            return (await load(context, "cam-1")).report_envelope == raw
+            return bool((await load(context, "cam-1")).report_envelope == raw)
 
         await eventually(has_reported)
         shown = await load(context, "cam-1")
@@ -207,7 +207,7 @@ async def test_bad_messages_are_counted_and_the_next_good_one_is_taken(
             await device.publish(topics.device("cam-1", "reported"), good, qos=1)
 
         async def all_are_counted() -> bool:
-            return context.figures.refused.total() == 9
+            return bool(context.figures.refused.total() == 9)
 
         await eventually(all_are_counted)
         assert context.figures.refused == {

@@ -58,6 +58,16 @@ async def test_refusals_have_one_shape(people: httpx.AsyncClient, code_of: Code)
     assert (answer.status_code, code_of(answer)) == (413, "MESSAGE_TOO_LARGE")
 
 
+async def test_the_figures_start_at_nothing(people: httpx.AsyncClient) -> None:
+    assert (await people.get("/api/v1/figures")).json() == {
+        "server_published_bytes": 0,
+        "ingested_messages": 0,
+        "refused": {},
+        "broker_sent_bytes": 0,
+        "broker_received_bytes": 0,
+    }
+
+
 async def test_the_interface_describes_itself(people: httpx.AsyncClient) -> None:
     paths = (await people.get("/api/v1/openapi.json")).json()["paths"]
     assert {"/api/v1/devices", "/api/v1/releases", "/api/v1/figures"} <= paths.keys()

@@ -13,7 +13,6 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from lamplighter_protocol.canonical import encode, sha256
 from lamplighter_protocol.names import DIRECTOR_KEYS_TARGET, manifest_target
-from lamplighter_protocol.trust import TrustIndex
 from lamplighter_server.context import Context
 from lamplighter_server.outbox.models import OutboxRow
 from lamplighter_server.trust import service as trust
@@ -46,8 +45,9 @@ async def deliver(server: Context) -> dict[str, bytes]:
 def refresh(folder: Path, files: dict[str, bytes], root: bytes) -> Updater:
     """A complete refresh by the client that devices use."""
     folder.mkdir(exist_ok=True)
+    address = "http://broker/"
     updater = Updater(
-        str(folder), "http://broker/", str(folder), "http://broker/", Retained(files), bootstrap=root
+        str(folder), address, str(folder), address, fetcher=Retained(files), bootstrap=root
     )
     updater.refresh()
     return updater
@@ -143,7 +143,10 @@ async def test_bootstrap_happens_once(
     )
     assert (answer.status_code, code_of(answer)) == (409, "CONFLICT")
     assert (await people.get("/api/v1/trust/files/1.root.json")).text == body["root"]
-    assert code_of(await people.get("/api/v1/trust/files/2.root.json")) == "NOT_FOUND"
+    for name in ("root.json", "1.targets.json", "targets.json", "snapshot.json"):
+        assert (await people.get(f"/api/v1/trust/files/{name}")).json()["signed"]["version"] == 1
+    for name in ("2.root.json", "json", "keys.json"):
+        assert code_of(await people.get(f"/api/v1/trust/files/{name}")) == "NOT_FOUND"
 
 
 async def test_bootstrap_is_verified(

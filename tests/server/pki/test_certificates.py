@@ -34,7 +34,9 @@ def test_the_authority_is_made_once_and_private(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "pki").iterdir()} == {0o600}
 
 
-@pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()])
+@pytest.mark.parametrize(
+    "key", [ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()]
+)
 def test_only_key_and_name_of_a_request_are_taken(tmp_path: Path, key: Key) -> None:
     authority = Authority.load_or_create(tmp_path, NOW)
     public = read_request(request_pem(key, "cam-1"), "cam-1")

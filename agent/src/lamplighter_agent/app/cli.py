@@ -14,7 +14,7 @@ from lamplighter_protocol.errors import LamplighterError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 done, 1 refused or failed, 2 usage."""
-    chosen = _parser().parse_args(arguments)
+    chosen = make_parser().parse_args(arguments)
     try:
         return int(chosen.command(chosen))
     except LamplighterError as error:
@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The commands and their options; docs/reference/commands.md is made from it."""
     parser = argparse.ArgumentParser(
         prog="lamplighter-agent",
         description="Runs signed models on this device, watches them and goes back by itself.",

@@ -49,8 +49,8 @@ class Fetcher:
         """Fetch what is missing of `wanted`.
 
         Raises:
-            LamplighterError: FETCH_STALLED, CHUNK_REFUSED, BLOB_REFUSED, DISK_FULL: all may
-                succeed later and go on where they stopped.
+            LamplighterError: FETCH_STALLED, CHUNK_REFUSED, DISK_FULL: all may succeed later and
+                go on where they stopped.
         """
         missing = [blob for blob in wanted if not self._blobs.has(blob.sha256)]
         self._want(self.wants | {blob.sha256 for blob in missing})

@@ -58,12 +58,14 @@ class Probation:
         if connected:
             self._connected_s += now_mono - self._looked_mono
         self._looked_mono = now_mono
+        heard_mono = slot.worker.heard_mono if slot.worker else self.started_mono
         return verdict(
             self._manifest.health,
             self._manifest.reference,
             slot.beat,
             crashes=self.crashes,
-            elapsed_s=now_mono - self.started_mono,
+            # A worker that hangs does not get older: it must live through the whole probation.
+            elapsed_s=heard_mono - self.started_mono,
             connected_s=self._connected_s,
             connected=connected,
         )

@@ -8,7 +8,6 @@ from typing import Final
 from lamplighter_agent.app.slots import Slot
 from lamplighter_protocol.telemetry import Window
 
-
 #: How often a waiting window looks whether the clock or the length has been changed.
 LOOK_S: Final = 1.0
 

@@ -28,6 +28,7 @@ class WorkerProcess:
         exited: Set when the process has ended and its last line is read.
         drained: Set when it has answered its last open connection after `drain`.
         beat: Its newest sign of life.
+        heard_mono: When it said anything last, by the loop's clock.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, hang_s: float) -> None:
@@ -37,7 +38,7 @@ class WorkerProcess:
         self._counted: dict[int, asyncio.Future[Counts]] = {}
         self._ids = itertools.count(1)
         self._loop = asyncio.get_running_loop()
-        self._heard_mono = self._loop.time()
+        self.heard_mono = self._loop.time()
         self._hung = False
         self._serving = False
         self.exited = asyncio.Event()
@@ -124,7 +125,7 @@ class WorkerProcess:
             self._hung = True
             self.kill()
             raise self.loss from error
-        self._heard_mono = self._loop.time()
+        self.heard_mono = self._loop.time()
         self._serving = True
 
     def drain(self) -> None:
@@ -183,7 +184,7 @@ class WorkerProcess:
         assert out is not None  # noqa: S101 - started with a pipe
         try:
             while line := await out.readline():
-                self._heard_mono = self._loop.time()
+                self.heard_mono = self._loop.time()
                 self._take(_DECODER.decode(line))
         except (ValueError, msgspec.MsgspecError) as error:
             _LOG.error("worker %d speaks nonsense: %s", self.pid, error)
@@ -216,7 +217,7 @@ class WorkerProcess:
     async def _guard(self) -> None:
         while not self.exited.is_set():
             await asyncio.sleep(self._hang_s / 4)
-            if self._serving and self._loop.time() - self._heard_mono > self._hang_s:
+            if self._serving and self._loop.time() - self.heard_mono > self._hang_s:
                 self._hung = True
                 self.kill()
                 return

@@ -58,7 +58,7 @@ def verdict(
         reference: The signed counts of the release's reference data.
         totals: What its worker counted, or None before its first sign of life.
         crashes: How often its worker died in this probation.
-        elapsed_s: How long it has served.
+        elapsed_s: How long it had served when it gave its newest sign of life.
         connected_s: How much of that with a server in reach; only this runs into
             `probation_max_s`, so that an outage of the broker rolls nothing back.
         connected: Whether the server is in reach now; without it a probation goes on.

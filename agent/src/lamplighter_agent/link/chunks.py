@@ -13,6 +13,8 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.topics import Topics
 
 WINDOW_CHUNKS: Final = 8
+#: So many topics are left in one packet; until then the broker keeps idle subscriptions.
+LEAVE_BATCH_CHUNKS: Final = 64
 STALL_S: Final = 10.0
 MAX_STALLS: Final = 3
 #: How many bad chunks are asked for again at once before waiting for the next stall.
@@ -132,8 +134,9 @@ class ChunkPuller:
         room = min(self._window - len(self._outstanding), len(self._waiting))
         if not room:
             return
-        self._leave(self._arrived)
-        self._arrived = []
+        if len(self._arrived) >= LEAVE_BATCH_CHUNKS:
+            self._leave(self._arrived)
+            self._arrived = []
         fresh = {self._waiting.popleft() for _ in range(room)}
         self._outstanding |= fresh
         self._subscribe(fresh)

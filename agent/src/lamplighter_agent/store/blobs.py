@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from lamplighter_agent.durable import disk_errors, fsync_directory
-from lamplighter_protocol.blobs import BlobRef, check_blob, check_chunk
+from lamplighter_protocol.blobs import BlobRef, check_chunk
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES
@@ -54,17 +54,13 @@ class PartialBlob:
         self.lacking.discard(number)
 
     def finish(self) -> None:
-        """Check the whole file and give it its final name, durably.
+        """Give the file its final name, durably.
+
+        Every chunk was checked when it came; `BlobStore.verified` checks the whole before use.
 
         Raises:
-            LamplighterError: BLOB_REFUSED: the chunks are as signed but do not make the signed
-                file, so that it is thrown away. DISK_FULL.
+            LamplighterError: DISK_FULL.
         """
-        try:
-            check_blob(self.blob, _read(self._path))
-        except LamplighterError:
-            self._path.unlink()
-            raise
         with disk_errors():
             if self._sync:
                 os.fsync(self._file)

@@ -17,6 +17,7 @@ from lamplighter_server.broker.config import BrokerFiles, config_text, permissio
 from lamplighter_server.context import Context
 from lamplighter_server.files import write_durably
 from lamplighter_server.pki.authority import INGEST
+from lamplighter_server.tasks import cancel
 
 START_TIMEOUT_S: Final = 10.0
 HANDSHAKE_TIMEOUT_S: Final = 1.0
@@ -97,7 +98,8 @@ class ManagedBroker:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -141,9 +143,7 @@ async def managed_broker(context: Context) -> AsyncIterator[ManagedBroker]:
     try:
         yield broker
     finally:
-        watcher.cancel()
-        with suppress(asyncio.CancelledError):
-            await watcher
+        await cancel([watcher])
         await broker.stop()
 
 

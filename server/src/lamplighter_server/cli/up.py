@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +42,7 @@ def up(
         "fleet": fleet,
         "window_s": window_s,
     }
+    os.umask(0o077)  # the database holds keys: what is made here is for its owner only
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for chatty in ("aiosqlite", "alembic", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

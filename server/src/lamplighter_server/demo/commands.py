@@ -129,7 +129,7 @@ def _table(results: list[dict[str, Any]]) -> "Table":
 def _stay(stage: "Stage") -> None:
     typer.echo(f"\nThe console is at {stage.console} ; Ctrl-C stops everything.", err=True)
     try:
-        while not stage.processes.died():
+        while not stage.processes.given_up():
             time.sleep(0.5)
     except KeyboardInterrupt:
         typer.echo("Stopping.", err=True)

@@ -105,8 +105,8 @@ class Stage:
 
     def start_agent(self, name: str) -> None:
         """Start the agent of an enrolled device."""
-        command = ["-m", "lamplighter_agent", "run", "--serve-port", "0"]
-        self._run(name, [*command, "--data-dir", str(self.data_dir(name))])
+        command = ["-m", "lamplighter_agent", "run", "--serve-port"]
+        self._run(name, [*command, str(free_port()), "--data-dir", str(self.data_dir(name))])
 
     def _run(self, name: str, arguments: list[str]) -> None:
         environment = {
@@ -196,7 +196,7 @@ class Stage:
         """Look until there is something to see.
 
         Raises:
-            StepFailedError: Nothing within the time, or a process died while waiting.
+            StepFailedError: Nothing within the time, or a process keeps ending.
         """
         end_mono = time.monotonic() + timeout_s
         while time.monotonic() < end_mono:
@@ -206,10 +206,10 @@ class Stage:
             except LamplighterError as error:
                 if not error.retryable:
                     raise
-            if died := self.processes.died():
-                log = self.processes.log_path(died[0])
+            if gone := self.processes.given_up():
+                log = self.processes.log_path(gone[0])
                 tail = log.read_text(errors="replace").strip().splitlines()[-3:]
-                raise StepFailedError(f"{died[0]} has ended: {' / '.join(tail)}")
+                raise StepFailedError(f"{gone[0]} keeps ending: {' / '.join(tail)}")
             time.sleep(POLL_INTERVAL_S)
         raise StepFailedError(f"Waited {timeout_s:.0f} s in vain for {what}.")
 

@@ -37,6 +37,7 @@ class Listener:
         self._context = context
         self._topics = context.topics.server_reads()
         self._loop = asyncio.get_running_loop()
+        self._stopping = False
         client = Client(
             CallbackAPIVersion.VERSION2, client_id=INGEST, protocol=MQTTProtocolVersion.MQTTv5
         )
@@ -60,6 +61,7 @@ class Listener:
         try:
             await asyncio.Event().wait()
         finally:
+            self._stopping = True
             self._client.disconnect()
             await asyncio.to_thread(self._client.loop_stop)
 
@@ -114,7 +116,8 @@ class Listener:
             except OperationalError:  # the database is busy or away: the message must wait
                 _log.exception("The database does not take a message on %s yet", message.topic)
                 await asyncio.sleep(RETRY_DELAY_S)
-                continue
+                if not self._stopping:  # else it stays with the broker, unacknowledged
+                    continue
             except Exception:  # noqa: BLE001 - a fault in one message must not stop the others
                 figures.refused["INTERNAL"] += 1
                 _log.exception("A message on %s could not be handled", message.topic)

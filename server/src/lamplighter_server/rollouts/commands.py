@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.cli.api import Api, connect
 from lamplighter_server.cli.arguments import read_label, read_release
 from lamplighter_server.cli.output import JsonOption, print_facts, print_json, print_table
@@ -97,18 +98,21 @@ def abort(
 @app.command()
 def status(
     context: typer.Context,
-    rollout: RolloutId,
+    rollout: Annotated[
+        str | None, typer.Argument(help="The rollout's id; the newest one if left out.")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it until it ends.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show a rollout's waves, each device's state, and why.
 
-    Example: lamplighter rollout status digits-2-a1b2c3 --watch
+    Example: lamplighter rollout status --watch
     """
     with connect(context) as api:
+        chosen = rollout or _newest(api)
         if watch:
-            _watch(api, rollout)
-        _show(api, rollout, as_json=as_json)
+            _watch(api, chosen)
+        _show(api, chosen, as_json=as_json)
 
 
 @app.command()
@@ -129,6 +133,13 @@ def ls(context: typer.Context, as_json: JsonOption = False) -> None:
             for r in rollouts
         ],
     )
+
+
+def _newest(api: Api) -> str:
+    rollouts = api.get(_PATH)
+    if not rollouts:
+        raise LamplighterError("NOT_FOUND", "There is no rollout yet.")
+    return str(rollouts[0]["id"])
 
 
 def _read_duration_s(text: str) -> int:

@@ -1,0 +1,126 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "lamplighter_server.cli"]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env={**os.environ, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, lamplighter_server.cli.app;"
+        "heavy = {'fastapi', 'sqlalchemy', 'sklearn', 'numpy', 'tuf', 'httpx', 'pydantic'};"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_usage_errors_end_with_2_and_refusals_with_1() -> None:
+    assert run("--version").stdout.strip().count(".") == 2
+    assert run("nonsense").returncode == 2
+    assert run("device", "show").returncode == 2
+    assert run("up", "--fleet", "No Name").returncode == 2
+    refused = run("device", "ls", LAMPLIGHTER_SERVER="http://127.0.0.1:9")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("SERVER_UNREACHABLE: http://127.0.0.1:9 does not answer")
+    assert refused.stderr.strip().endswith("or name it with --server.")
+
+
+@dataclass
+class Up:
+    """A server that runs as a person would start it."""
+
+    process: subprocess.Popen[str]
+    address: str
+    data_dir: Path
+    ports: list[str]
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run(
+            *("--server", self.address, *arguments),
+            LAMPLIGHTER_DATA_DIR=str(self.data_dir),
+            **environment,
+        )
+
+
+@pytest.fixture
+def up(
+    tmp_path: Path, free_port: Callable[[], int], require_program: Callable[..., str]
+) -> Iterator[Up]:
+    require_program("mosquitto")
+    http, device, broker = (str(free_port()) for _ in range(3))
+    ports = ["--port", http, "--device-port", device, "--broker-port", broker]
+    process = subprocess.Popen(
+        [*COMMAND, "up", "--data-dir", str(tmp_path / "data"), *ports],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    with process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        try:
+            assert first == f"Lamplighter is up. Console: http://127.0.0.1:{http}\n"
+            yield Up(process, f"http://127.0.0.1:{http}", tmp_path / "data", ports)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def test_a_person_starts_looks_around_and_stops(up: Up) -> None:
+    assert (up.data_dir / "lamplighter.db").stat().st_mode & 0o077 == 0
+    assert json.loads(up.run("device", "ls", "--json").stdout) == []
+    assert json.loads(up.run("model", "ls", "--json").stdout) == []
+    refused = up.run("device", "invite", "cam-1")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("TRUST_MISSING: ")
+    wrong = up.run("device", "invite", "cam-1", LAMPLIGHTER_TOKEN="wrong")
+    assert wrong.stderr.startswith("NOT_AUTHORISED: ")
+    assert up.run("device", "show", "ghost").stderr.startswith("DEVICE_UNKNOWN: ")
+    assert up.run("device", "invite", "cam-1", "--label", "site").returncode == 2
+
+    second = run("up", "--data-dir", str(up.data_dir), *up.ports)
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"PORT_IN_USE: 127.0.0.1:{up.ports[1]} (--port)")
+
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(30) == 0
+    for port in up.ports[1::2]:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+def test_the_broker_ends_even_if_the_server_is_killed(
+    up: Up, require_program: Callable[..., str]
+) -> None:
+    require_program("setpriv")
+    up.process.kill()
+    up.process.wait(30)
+    end_mono = time.monotonic() + 10
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", int(up.ports[5]))) != 0:
+                break
+        assert time.monotonic() < end_mono
+        time.sleep(0.05)

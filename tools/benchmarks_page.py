@@ -1,0 +1,60 @@
+"""Make docs/benchmarks.md from benchmarks/results/*.json: run after `make bench`."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+HEAD = """<!-- Made by tools/benchmarks_page.py from what `make bench` measured. -->
+# Benchmarks
+
+Each figure is made by one command, beside what it is compared with in the same run. Absolute
+figures say little about other machines; ratios and memory carry over roughly. Nothing here ran on
+a Raspberry Pi yet.
+"""
+
+
+def rows(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """Figures as table rows; nested ones with their path."""
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += rows(value, f"{prefix}{key}: ")
+        else:
+            lines.append(f"| {prefix}{key} | {value} |")
+    return lines
+
+
+def section(result: dict[str, Any]) -> str:
+    """One benchmark."""
+    source = (ROOT / "benchmarks" / f"{result['name']}.py").read_text()
+    about = ast.get_docstring(ast.parse(source)) or ""
+    machine, versions = result["machine"], result["versions"]
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    board = f"{machine['cores']} cores of {machine['cpu']} ({machine['machine']})"
+    return "\n".join(
+        [
+            f"\n## {result['name']}\n",
+            about,
+            f"\n```sh\n{result['command']}\n```\n",
+            "| Figure | Value |",
+            "| --- | --- |",
+            *rows(result["figures"]),
+            *rows(result["peers"], "beside it, "),
+            f"\nMeasured on {board}, Python {machine['python']}; {used}.\n",
+        ]
+    )
+
+
+def main() -> None:
+    """Write the page."""
+    results = [
+        json.loads(path.read_text()) for path in sorted(ROOT.glob("benchmarks/results/*.json"))
+    ]
+    (ROOT / "docs/benchmarks.md").write_text(HEAD + "".join(map(section, results)))
+    print(f"docs/benchmarks.md written from {len(results)} results")
+
+
+if __name__ == "__main__":
+    main()
