@@ -1,6 +1,7 @@
 """The server's side of MQTT, as much as tests of the agent need."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
@@ -12,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.agent.tuf_repository import Repository
 
-from lamplighter_protocol import dsse
 from lamplighter_protocol.assignment import (
     AssignedModel,
     Assignment,
@@ -33,7 +33,13 @@ _KINDS: dict[str, type[Any]] = {"window": Window, "event": Event, "vitals": Vita
 class Cloud:
     """Publishes trust, assignments and chunks; keeps and acknowledges what the device says."""
 
-    def __init__(self, port: int, key: ec.EllipticCurvePublicKey, telemetry_key: bytes) -> None:
+    def __init__(
+        self,
+        port: int,
+        key: ec.EllipticCurvePublicKey,
+        telemetry_key: bytes,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.repository = Repository()
         self.topics = Topics(FLEET)
         self.reports: list[Reported] = []
@@ -46,12 +52,16 @@ class Cloud:
         self._counter = 0
         self._news = asyncio.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        if tls is not None:
+            self._client.tls_set_context(tls)
 
-    async def __aenter__(self) -> "Cloud":
+    async def __aenter__(self) -> "Cloud":  # noqa: PYI034
         loop = asyncio.get_running_loop()
-        self._client.on_message = lambda _c, _u, m: loop.call_soon_threadsafe(
-            self._take, m.topic, bytes(m.payload)
-        )
+
+        def deliver(_client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
+            loop.call_soon_threadsafe(self._take, message.topic, bytes(message.payload))
+
+        self._client.on_message = deliver
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         self._client.subscribe([(topic, 1) for topic in self.topics.server_reads()])
@@ -189,9 +199,3 @@ class Cloud:
                 await self._news.wait()
 
         await asyncio.wait_for(wait(), timeout_s)
-
-
-def public_key(signer: dsse.SoftwareSigner) -> ec.EllipticCurvePublicKey:
-    key = signer._private.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)
-    return key

@@ -1,10 +1,9 @@
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.agent.tls import wait_until_listening
 
 
 @pytest.fixture
@@ -20,12 +19,7 @@ def mosquitto(
     )
     broker = subprocess.Popen([require_program("mosquitto"), "-c", str(config)])
     try:
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except ConnectionRefusedError:
-                time.sleep(0.02)
+        wait_until_listening(port)
         yield port
     finally:
         broker.terminate()

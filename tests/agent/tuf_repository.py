@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from securesystemslib.signer import CryptoSigner
@@ -59,7 +60,7 @@ class Repository:
     def _sign(self, role: str, signed: Signed) -> bytes:
         signed.version += 1
         signed.expires = self.expires[role].replace(microsecond=0)
-        metadata: Metadata[Signed] = Metadata(signed)
+        metadata: Metadata[Any] = Metadata(signed)
         metadata.sign(self.signers[role])
         return metadata.to_bytes()
 

@@ -13,24 +13,23 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.agent_worker.small_release import VARIANT, Bundle, digits, pack, train
 
 from lamplighter_agent.ports.worker import FromWorker, Loaded, ToWorker
-from lamplighter_converters.pack import Bundle
-from lamplighter_server.training.experiment import RECIPES
-from lamplighter_server.training.release import build_release
-from lamplighter_server.training.run import prepare, run_experiment
 
 T = TypeVar("T", bound=FromWorker)
+MESSAGES = msgspec.json.Decoder(FromWorker)
 
 
 @pytest.fixture(scope="session")
 def bundle() -> Bundle:
-    return build_release(run_experiment(RECIPES["baseline"]), 1).bundle
+    images, labels = digits()
+    return pack(train(images, labels), images)
 
 
 @pytest.fixture(scope="session")
 def images() -> npt.NDArray[np.float32]:
-    return prepare(RECIPES["baseline"])[1].images
+    return digits()[0]
 
 
 @pytest.fixture
@@ -45,6 +44,14 @@ def files(bundle: Bundle, tmp_path: Path) -> Path:
 def listening() -> Iterator[socket.socket]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
+        sock.listen(128)
+        yield sock
+
+
+@pytest.fixture
+def listening_unix(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "model.sock"))
         sock.listen(128)
         yield sock
 
@@ -68,7 +75,7 @@ class WorkerProcess:
         while True:
             line = await asyncio.wait_for(self.process.stdout.readline(), 20)
             assert line, "the worker has ended"
-            message = msgspec.json.decode(line, type=FromWorker)
+            message = MESSAGES.decode(line)
             if isinstance(message, kind):
                 return message
 
@@ -78,8 +85,9 @@ async def start_worker(
     files: Path,
     listening: socket.socket | None = None,
     *,
-    variant: str = "onnx-int8",
+    variant: str = VARIANT,
     home: Path | None = None,
+    stdout: int = asyncio.subprocess.PIPE,
 ) -> AsyncIterator[WorkerProcess]:
     descriptors = [listening.fileno()] if listening else []
     log = (files / "worker.log").open("ab")
@@ -88,7 +96,7 @@ async def start_worker(
         *("--manifest", str(files / "bundle.json"), "--variant", variant, "--files", str(files)),
         *(part for number in descriptors for part in ("--listen-fd", str(number))),
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=stdout,
         stderr=log,
         pass_fds=descriptors,
         env={**os.environ, "HOME": str(home or files)},

@@ -104,6 +104,10 @@ def changed(**fields: object) -> dict[str, Any]:
         changed(data=[True, False, True]),
         changed(data=[[1], [2, 3]]),
         changed(data={"a": 1}),
+        changed(data=5),
+        changed(shape=[1, 3], data=[[1], [2], [3]]),
+        changed(data=[10**400, 0, 0]),
+        {**GOOD, "outputs": [{"name": "p"}, {"name": "p"}]},
         changed(data=[1e300, 0, 0]),
         changed(data=float("nan")),
         changed(parameters={"binary_data_size": 12}),
@@ -117,6 +121,83 @@ def test_a_request_that_does_not_fit_is_refused(document: object) -> None:
     assert refused.value.code == "REQUEST_INVALID"
 
 
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [
+        ("UINT8", 256),
+        ("UINT8", -1),
+        ("INT32", 2**31),
+        ("INT64", 2**63),
+        ("INT64", 2**64),
+        ("INT32", 1.0),
+        ("BOOL", 1),
+    ],
+)
+def test_a_value_outside_its_type_is_refused_and_not_wrapped(datatype: Any, value: object) -> None:
+    specs = (TensorSpec(name="x", datatype=datatype, shape=(-1,)),)
+    tensor = {"name": "x", "shape": [1], "datatype": datatype, "data": [value]}
+    with pytest.raises(LamplighterError, match="REQUEST_INVALID"):
+        read_request(json.dumps({"inputs": [tensor]}).encode(), None, specs, OUTPUTS)
+
+
+def test_binary_bytes_that_are_no_bool_are_refused() -> None:
+    specs = (TensorSpec(name="x", datatype="BOOL", shape=(-1,)),)
+    parameters = {"binary_data_size": 2}
+    tensor = {"name": "x", "shape": [2], "datatype": "BOOL", "parameters": parameters}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    assert read_request(head + b"\0\1", len(head), specs, ()).inputs["x"].tolist() == [False, True]
+    with pytest.raises(LamplighterError, match="REQUEST_INVALID"):
+        read_request(head + b"\0\2", len(head), specs, ())
+
+
+@st.composite
+def tensors(draw: st.DrawFn) -> tuple[str, npt.NDArray[Any]]:
+    datatype = draw(st.sampled_from(sorted(DATATYPES)))
+    shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 3)))
+    dtype = DATATYPES[datatype]
+    finite = {"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else None
+    return datatype, draw(arrays(dtype, shape, elements=finite))
+
+
+@given(st.lists(tensors(), min_size=1, max_size=3), st.booleans(), st.booleans())
+def test_what_is_written_can_be_read_again(
+    drawn: list[tuple[Any, npt.NDArray[Any]]], binary_in: bool, binary_out: bool
+) -> None:
+    rows = min(len(array) for _, array in drawn)
+    named = {f"t{at}": (kind, array[:rows]) for at, (kind, array) in enumerate(drawn)}
+    specs = tuple(
+        TensorSpec(name=name, datatype=kind, shape=(-1, array.shape[1]))
+        for name, (kind, array) in named.items()
+    )
+    sent, tail = [], b""
+    for name, (kind, array) in named.items():
+        tensor: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": kind}
+        if binary_in or name == "t1":
+            tensor["parameters"] = {"binary_data_size": array.nbytes}
+            tail += array.tobytes()
+        else:
+            tensor["data"] = array.tolist()
+        sent.append(tensor)
+    document = {"inputs": sent, "parameters": {"binary_data_output": binary_out}}
+    head = json.dumps(document).encode()
+    request = read_request(head + tail, len(head), specs, specs)
+    for name, (_, array) in named.items():
+        np.testing.assert_array_equal(request.inputs[name], array)
+        assert request.inputs[name].dtype == array.dtype
+
+    body, length = write_response("m", 1, request, request.inputs)
+    at = length or 0
+    for output in json.loads(body[:length])["outputs"]:
+        array = named[output["name"]][1]
+        if binary_out:
+            size = output["parameters"]["binary_data_size"]
+            found = np.frombuffer(body[at : at + size], array.dtype).reshape(output["shape"])
+            at += size
+        else:
+            found = np.array(output["data"], array.dtype).reshape(output["shape"])
+        np.testing.assert_array_equal(found, array)
+
+
 @pytest.mark.parametrize("length", [-1, 1, 10_000])
 def test_a_header_length_that_does_not_fit_is_refused(length: int) -> None:
     with pytest.raises(LamplighterError, match="REQUEST_INVALID"):
@@ -127,3 +208,45 @@ def test_a_header_length_that_does_not_fit_is_refused(length: int) -> None:
 def test_hostile_bytes_are_refused_with_a_code(body: bytes, length: int | None) -> None:
     with suppress(LamplighterError):  # and no other kind of exception
         read_request(body, length, INPUTS, OUTPUTS)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from(["name", "shape", "datatype", "data", "parameters"]),
+    json_values,
+    st.sampled_from(["outputs", "id", "parameters", "extra"]),
+    json_values,
+    st.binary(max_size=20),
+)
+def test_hostile_documents_are_refused_with_a_code(
+    field: str, value: object, top: str, other: object, tail: bytes
+) -> None:
+    document = {**changed(**{field: value}), top: other}
+    head = json.dumps(document).encode()
+    with suppress(LamplighterError):  # and no other kind of exception
+        request = read_request(head + tail, len(head), INPUTS, OUTPUTS)
+        assert request.inputs["x"].shape[1] == 3
+
+
+@pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity"])
+def test_json_has_no_nan(literal: bytes) -> None:
+    body = json.dumps(GOOD).encode().replace(b"2.5", literal)
+    with pytest.raises(LamplighterError, match="REQUEST_INVALID"):
+        read_request(body, None, INPUTS, OUTPUTS)
+
+
+def test_deep_nesting_is_refused() -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    body = json.dumps(GOOD).encode().replace(b"[1, 2.5, 3]", deep)
+    with pytest.raises(LamplighterError, match="REQUEST_INVALID"):
+        read_request(body, None, INPUTS, OUTPUTS)

@@ -1,16 +1,26 @@
 import asyncio
 import http.client
 import json
+import os
+import select
 import signal
 import socket
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from tests.agent_worker.conftest import ready_worker, start_worker
+from tests.agent_worker.small_release import MODEL_FILE, digits, train
 
+from lamplighter_agent.app.worker import STOP_GRACE_S
+from lamplighter_agent.app.workers import STOP_TIMEOUT_S
 from lamplighter_agent.ports.worker import (
+    BEAT_INTERVAL_S,
+    MAX_LINE_BYTES,
     Beat,
     Collect,
     Counted,
@@ -23,9 +33,9 @@ from lamplighter_agent.ports.worker import (
     Serving,
     Stop,
 )
-from lamplighter_converters.pack import Bundle
 
 Images = npt.NDArray[np.float32]
+GET_LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def request_body(images: Images) -> str:
@@ -76,14 +86,17 @@ async def test_two_workers_exchange_a_socket_without_dropping_a_request(
 ) -> None:
     stop = threading.Event()
     failures: list[str] = []
-    answered = [0, 0, 0]
+    answered = [0, 0, 0, 0]
 
     def hammer(number: int) -> None:
+        """Half of the clients keep their connection, half make a new one for each request."""
         connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=10)
         while not stop.is_set():
             try:
                 status, _ = infer(connection, images[:1])
                 answered[number] += 1
+                if number % 2:
+                    connection.close()
                 if status != 200:
                     failures.append(str(status))
             except (OSError, http.client.HTTPException) as error:
@@ -100,7 +113,7 @@ async def test_two_workers_exchange_a_socket_without_dropping_a_request(
         for client in clients:
             client.start()
         old, new = one, two
-        for _ in range(30):
+        for _ in range(50):
             seen = sum(answered)
             new.tell(Serve())
             await new.hear(Serving)
@@ -113,7 +126,7 @@ async def test_two_workers_exchange_a_socket_without_dropping_a_request(
         for client in clients:
             await asyncio.to_thread(client.join)
     assert failures == []
-    assert min(answered) > 30
+    assert min(answered) > 50
 
 
 async def test_a_closed_pipe_ends_the_worker(files: Path) -> None:
@@ -127,14 +140,145 @@ async def test_a_closed_pipe_ends_the_worker(files: Path) -> None:
 async def test_lines_that_are_no_commands_are_passed_over(files: Path) -> None:
     async with start_worker(files) as worker:
         await ready_worker(worker)
-        for line in (b"{", b'{"type":"dance"}', b"\xff\xfe", b"[" * 1000):
+        for line in (
+            *(b"{", b'{"type":"dance"}', b"\xff\xfe", b"[" * 1000, b""),
+            b'{"type":"serve","more":' + b"[" * 100_000,
+            b"x" * (MAX_LINE_BYTES + 1000),
+        ):
             worker.tell_raw(line)
         worker.tell(SelfTest())
         assert (await worker.hear(SelfTested)).failure is None
 
 
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [Serve()],
+        [Drain()],
+        [Serve(), Serve()],
+        [Serve(), Drain()],
+        [Drain(), Serve()],
+        [Serve(), Drain(), Drain()],
+        [Serve(), Drain(), Serve()],
+        [Serve(), Drain(), Serve(), Drain()],
+    ],
+)
+async def test_the_last_command_holds_however_quickly_they_come(
+    files: Path, listening: socket.socket, commands: list[Serve | Drain]
+) -> None:
+    async with start_worker(files, listening) as worker:
+        await ready_worker(worker)
+        for command in commands:
+            worker.tell(command)
+        for _ in range(commands.count(Serve())):
+            await worker.hear(Serving)
+        with socket.create_connection(listening.getsockname(), timeout=10) as client:
+            if commands[-1] == Drain():
+                await worker.hear(Drained)
+                client.sendall(GET_LIVE)
+                readable, _, _ = await asyncio.to_thread(select.select, [client], [], [], 0.2)
+                assert not readable
+                worker.tell(Serve())
+                await worker.hear(Serving)
+            else:
+                client.sendall(GET_LIVE)
+            answer = await asyncio.to_thread(client.recv, 4096)
+            assert b" 200 " in answer
+            assert b"connection: close" not in answer
+
+
+@pytest.mark.parametrize("commands", [[Stop()], [Drain(), Collect(1), Stop()]])
+async def test_a_stop_answers_each_connection_once_more(
+    files: Path, listening: socket.socket, images: Images, commands: list[Drain | Collect | Stop]
+) -> None:
+    """The supervisor may stop a worker right after it drained it, as in a rollback."""
+    async with start_worker(files, listening) as worker:
+        await ready_worker(worker)
+        worker.tell(Serve())
+        await worker.hear(Serving)
+        connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=10)
+        await asyncio.to_thread(infer, connection, images[:1])
+        for command in commands:
+            worker.tell(command)
+        await asyncio.sleep(0.2)  # as a client that is busy elsewhere
+        assert (await asyncio.to_thread(infer, connection, images[:1]))[0] == 200
+        assert connection.sock is None  # the answer said so
+        assert await asyncio.wait_for(worker.process.wait(), 2) == 0
+
+
+async def test_idle_clients_do_not_hold_a_worker_beyond_the_supervisors_patience(
+    files: Path, listening: socket.socket
+) -> None:
+    async with start_worker(files, listening) as worker:
+        await ready_worker(worker)
+        worker.tell(Serve())
+        await worker.hear(Serving)
+        with socket.create_connection(listening.getsockname(), timeout=10) as client:
+            client.sendall(GET_LIVE)
+            await asyncio.to_thread(client.recv, 4096)
+            worker.tell(Stop())
+            assert await asyncio.wait_for(worker.process.wait(), STOP_TIMEOUT_S) == 0
+
+
+async def test_an_orphan_leaves_the_socket_at_once(files: Path, listening: socket.socket) -> None:
+    async with start_worker(files, listening) as worker:
+        await ready_worker(worker)
+        worker.tell(Serve())
+        await worker.hear(Serving)
+        with socket.create_connection(listening.getsockname(), timeout=10) as client:
+            client.sendall(GET_LIVE)
+            await asyncio.to_thread(client.recv, 4096)
+            assert worker.process.stdin is not None
+            worker.process.stdin.close()
+            assert await asyncio.wait_for(worker.process.wait(), STOP_GRACE_S - 1) == 0
+
+
+async def test_a_worker_that_dies_leaves_the_socket_to_the_next(
+    files: Path, listening: socket.socket, images: Images
+) -> None:
+    async with start_worker(files, listening) as one, start_worker(files, listening) as two:
+        for worker in (one, two):
+            await ready_worker(worker)
+            worker.tell(Serve())
+            await worker.hear(Serving)
+        one.process.send_signal(signal.SIGSEGV)
+        assert await asyncio.wait_for(one.process.wait(), 10) == -signal.SIGSEGV
+        for _ in range(5):
+            port = listening.getsockname()[1]
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            assert (await asyncio.to_thread(infer, connection, images[:1]))[0] == 200
+            connection.close()
+
+
+async def test_a_supervisor_that_does_not_read_does_not_stop_the_answers(
+    files: Path, listening: socket.socket, images: Images
+) -> None:
+    ours, theirs = os.pipe()
+    reader = os.fdopen(ours, "rb", buffering=0)
+    async with start_worker(files, listening, stdout=theirs) as worker:
+        worker.tell(Serve())
+        heard = b""
+        while b'"serving"' not in heard:
+            heard += await asyncio.to_thread(reader.read, 4096)
+        os.set_blocking(theirs, False)
+        with suppress(BlockingIOError):  # the pipe is full
+            while True:
+                os.write(theirs, b"\n" * 512)
+        os.set_blocking(theirs, True)
+        connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=5)
+        end_mono = time.monotonic() + 3 * BEAT_INTERVAL_S
+        while time.monotonic() < end_mono:
+            assert (await asyncio.to_thread(infer, connection, images[:1]))[0] == 200
+        connection.close()
+        heard = b""
+        while b'"beat"' not in heard:
+            heard = await asyncio.to_thread(reader.read, 65536)
+        os.close(theirs)
+    reader.close()
+
+
 async def test_garbage_in_place_of_the_model_is_refused_with_a_code(files: Path) -> None:
-    (files / "onnx-int8.onnx").write_bytes(b"\x08\x08garbage" * 100)
+    (files / MODEL_FILE).write_bytes(b"\x08\x08garbage" * 100)
     async with start_worker(files) as worker:
         loaded = await worker.hear(Loaded)
         assert loaded.failure is not None
@@ -142,15 +286,9 @@ async def test_garbage_in_place_of_the_model_is_refused_with_a_code(files: Path)
         assert await asyncio.wait_for(worker.process.wait(), 10) == 1
 
 
-async def test_a_model_that_answers_otherwise_fails_its_golden_inputs(
-    files: Path, bundle: Bundle
-) -> None:
-    from lamplighter_server.training.experiment import RECIPES
-    from lamplighter_server.training.release import build_release
-    from lamplighter_server.training.run import run_experiment
-
-    other = build_release(run_experiment(RECIPES["inverted"]), 1).bundle
-    (files / "onnx-int8.onnx").write_bytes(other.files["onnx-int8.onnx"])
+async def test_a_model_that_answers_otherwise_fails_its_golden_inputs(files: Path) -> None:
+    pixels, labels = digits()
+    (files / MODEL_FILE).write_bytes(train(pixels, 9 - labels))
     async with start_worker(files) as worker:
         await ready_worker(worker)
         worker.tell(SelfTest())

@@ -15,7 +15,7 @@ def choose_rows(labels: Array, probabilities: Array, *, per_class: int = 2) -> A
     """Rows that cover every class with its surest and its least sure examples.
 
     Args:
-        labels: Predicted labels, shape (n,).
+        labels: Labels of the rows, shape (n,).
         probabilities: Shape (n, classes).
         per_class: How many rows of either kind for each class.
 

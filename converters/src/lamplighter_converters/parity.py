@@ -58,8 +58,13 @@ def compare(
     )
 
 
-def require(parity: Parity, *, min_agreement: float) -> None:
-    """Refuse a variant that changes more labels than declared.
+def require(parity: Parity, *, min_agreement: float, max_abs_difference: float) -> None:
+    """Refuse a variant that answers otherwise than declared.
+
+    Args:
+        parity: What was found.
+        min_agreement: The least share of equal labels, 0 to 1.
+        max_abs_difference: How far a probability may differ; 1 allows all.
 
     Raises:
         LamplighterError: PARITY_REFUSED.
@@ -69,4 +74,10 @@ def require(parity: Parity, *, min_agreement: float) -> None:
             "PARITY_REFUSED",
             f"{parity.variant} agrees on {parity.agreement:.2%} of {parity.rows} rows; "
             f"{min_agreement:.2%} was declared.",
+        )
+    if parity.max_abs_difference > max_abs_difference:
+        raise LamplighterError(
+            "PARITY_REFUSED",
+            f"{parity.variant} differs by {parity.max_abs_difference:.2g} in a probability; "
+            f"{max_abs_difference:.2g} was declared.",
         )

@@ -16,7 +16,6 @@ from lamplighter_protocol.errors import LamplighterError
 
 Floats = npt.NDArray[np.float32]
 
-
 CALIBRATION_ROWS: Final = 500
 _BATCH_ROWS: Final = 50
 _QUANTIZED: Final = ("MatMul", "Gemm", "Add", "Conv")
@@ -25,13 +24,15 @@ _QUANTIZED: Final = ("MatMul", "Gemm", "Add", "Conv")
 def to_int8(raw: bytes, calibration: dict[str, Floats]) -> bytes:
     """Quantize weights and activations to int8 with scales found on calibration rows (QDQ).
 
-    The dynamic form would be smaller, but its activation scales depend on the other rows of a
-    batch, so that one input has several answers, and on the digits it changes 2 to 7 % of the
-    labels where this form changes 0.5 to 1.5 %.
+    The dynamic form is smaller, and on single rows nearer to the float network: measured on 20
+    networks for the digits it changes 0.1 % of the labels, this form 0.5 to 1.0 %. But it scales
+    activations by the largest of a batch, so that the answer to a row depends on its companions:
+    by up to 0.44 in a probability and 2.2 % of a network's labels. Golden inputs and the
+    reference are answered in batches and devices answer single rows: they must be comparable.
 
     Args:
         raw: A float ONNX model; it is not changed.
-        calibration: Typical rows by input tensor; the first CALIBRATION_ROWS are used.
+        calibration: Typical rows by input tensor, all finite; the first CALIBRATION_ROWS are used.
 
     Raises:
         LamplighterError: CONVERSION_REFUSED with the reason.
@@ -44,6 +45,10 @@ def to_int8(raw: bytes, calibration: dict[str, Floats]) -> bytes:
         raise LamplighterError(
             "CONVERSION_REFUSED", "The graph holds no matrix product that int8 could shrink."
         )
+    if not calibration or not all(
+        len(rows) and np.isfinite(rows).all() for rows in calibration.values()
+    ):
+        raise LamplighterError("CONVERSION_REFUSED", "Calibration needs rows, all of them finite.")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         source.write_bytes(raw)
@@ -51,7 +56,7 @@ def to_int8(raw: bytes, calibration: dict[str, Floats]) -> bytes:
             quantize_static(
                 source, target, _Rows(calibration), op_types_to_quantize=list(_QUANTIZED)
             )
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:  # the errors of quantizer and runtime have no common root
             raise LamplighterError(
                 "CONVERSION_REFUSED", f"The graph cannot be quantized: {error}."
             ) from error

@@ -19,6 +19,9 @@ from sqlalchemy.orm import DeclarativeBase
 HAS_MESSAGES: Final = "has_messages"
 
 
+_READS_ONLY: Final = "lamplighter_reads_only"
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware datetimes in UTC on every database; SQLite would drop the zone."""
 
@@ -75,6 +78,8 @@ class Database:
         if url.startswith("sqlite"):
             _make_sqlite_durable(self.engine)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        readers = self.engine.execution_options(**{_READS_ONLY: True})
+        self._reading = async_sessionmaker(readers, expire_on_commit=False)
         self._messages = asyncio.Event()
 
     @asynccontextmanager
@@ -84,6 +89,12 @@ class Database:
             yield session
         if session.info.get(HAS_MESSAGES):
             self._messages.set()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session that sees one moment and changes nothing; it waits for no writer."""
+        async with self._reading() as session:
+            yield session
 
     async def wait_for_messages(self, timeout_s: float) -> None:
         """Wait until a transaction that filled the outbox has committed here, or the time is up."""
@@ -115,4 +126,5 @@ def _make_sqlite_durable(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy passes its Connection
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads_only = connection.get_execution_options().get(_READS_ONLY)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

@@ -27,7 +27,13 @@ _SLICES: Final = (devices, releases, blobs, trust, rollouts, telemetry, drift, a
 
 def people_app(context: Context, token: str) -> FastAPI:
     """API and console."""
-    app = FastAPI(title="Lamplighter", version=__version__, openapi_url="/api/v1/openapi.json")
+    app = FastAPI(
+        title="Lamplighter",
+        version=__version__,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
+        redoc_url=None,
+    )
     app.state.context = context
     install(app)
     for slice_ in _SLICES:

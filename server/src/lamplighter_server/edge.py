@@ -17,8 +17,10 @@ def _context(request: Request) -> Context:
 ContextDep = Annotated[Context, Depends(_context)]
 
 
-async def _transaction(context: ContextDep) -> AsyncIterator[AsyncSession]:
-    async with context.database.transaction() as session:
+async def _transaction(request: Request, context: ContextDep) -> AsyncIterator[AsyncSession]:
+    database = context.database
+    reads_only = request.method in {"GET", "HEAD"}
+    async with database.reading() if reads_only else database.transaction() as session:
         yield session
 
 

@@ -109,7 +109,7 @@ class Device(RuleBasedStateMachine):
     def the_assignment_is_delivered_again(self) -> None:
         self.follow()
 
-    @precondition(lambda self: self.effects and YIELDS[self.effects[-1]])
+    @precondition(lambda self: bool(self.effects and YIELDS[self.effects[-1]]))
     @rule(data=st.data())
     def an_effect_ends(self, data: st.DataObject) -> None:
         effect = self.effects[-1]
@@ -192,7 +192,7 @@ def test_a_release_installed_again_does_not_push_the_previous_one_out() -> None:
     model, _ = model_state.begin(model, assigned(2), Generation(1, 1), NOW)
     model = model_state.agreed(model, installed(2))
     for event in ("trust-agreed", "blobs-complete", "loaded", "self-test-passed", "probation-ok"):
-        model, _ = model_state.advance(model, event, NOW)  # type: ignore[arg-type]
+        model, _ = model_state.advance(model, event, NOW)
     assert model.previous is not None
     assert model.previous.release == 1
 

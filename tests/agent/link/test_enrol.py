@@ -3,7 +3,7 @@ import http.server
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from tests.agent.link.test_mqtt import Authority
+from tests.agent.tls import Authority
 
 from lamplighter_agent.link.enrol import enrol
 from lamplighter_agent.store.identity import new_key
@@ -78,7 +78,7 @@ class Door(http.server.ThreadingHTTPServer):
             x509.CertificateBuilder()
             .subject_name(csr.subject)
             .issuer_name(self.authority.name)
-            .public_key(key)  # type: ignore[arg-type]
+            .public_key(key)
             .serial_number(1)
             .not_valid_before(NOW)
             .not_valid_after(NOW + timedelta(days=1))
@@ -178,8 +178,9 @@ def test_refusals_and_nonsense_are_expected_errors(
     assert refused(door) == code
 
 
-def test_nobody_there_and_no_https_are_expected_errors(door: Door, free_port: "object") -> None:
-    assert callable(free_port)
+def test_nobody_there_and_no_https_are_expected_errors(
+    door: Door, free_port: Callable[[], int]
+) -> None:
     assert refused(door, url=f"https://127.0.0.1:{free_port()}") == "SERVER_UNREACHABLE"
     for url in ("http://127.0.0.1", "nonsense", "https://[", "https://x:port"):
         assert refused(door, url=url) == "INVITATION_INVALID"

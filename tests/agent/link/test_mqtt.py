@@ -1,18 +1,13 @@
 import asyncio
 import datetime as dt
-import ipaddress
+import gc
 import ssl
-import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.agent.tls import Authority, TlsBroker
 
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import check_dates, device_context
@@ -27,80 +22,10 @@ TOPICS = Topics("main")
 NOW = dt.datetime.now(dt.timezone.utc)
 
 
-class Authority:
-    """A certificate authority in memory."""
-
-    def __init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lamplighter CA")])
-        self.certificate = self._build(self.name, self.key.public_key(), is_ca=True)
-
-    def _build(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_ca: bool, days: int = 1
-    ) -> x509.Certificate:
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - dt.timedelta(days=10))
-            .not_valid_after(NOW + dt.timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
-                critical=False,
-            )
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-
-    def issue(self, name: str, directory: Path, *, days: int = 1) -> tuple[Path, Path]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._build(subject, key.public_key(), is_ca=False, days=days)
-        paths = directory / f"{name}.pem", directory / f"{name}.key"
-        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return paths
-
-    def save(self, directory: Path) -> Path:
-        path = directory / "ca.pem"
-        path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-        return path
-
-
-class TlsBroker:
-    """A Mosquitto with TLS that wants a client certificate; can be stopped and started."""
-
-    def __init__(self, program: str, directory: Path, port: int, *, server_days: int = 1) -> None:
-        self.authority = Authority()
-        self.ca = self.authority.save(directory)
-        self.port = port
-        certificate, key = self.authority.issue("broker", directory, days=server_days)
-        self._command = [program, "-c", str(directory / "tls.conf")]
-        (directory / "tls.conf").write_text(
-            f"listener {port} 127.0.0.1\nuser root\nlog_type error\ncafile {self.ca}\n"
-            f"certfile {certificate}\nkeyfile {key}\nrequire_certificate true\n"
-            "use_identity_as_username true\nallow_anonymous false\n"
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+@pytest.fixture(autouse=True)
+def _collect_sockets_of_failed_handshakes() -> Iterator[None]:
+    yield
+    gc.collect()  # here, and not in a later test that does not expect the warning
 
 
 @pytest.fixture
@@ -113,7 +38,6 @@ def make_broker(
         program = require_program("mosquitto")
         made.append(TlsBroker(program, tmp_path, free_port(), server_days=server_days))
         made[-1].start()
-        time.sleep(0.1)
         return made[-1]
 
     yield make

@@ -43,7 +43,7 @@ async def door(stage: Any, free_port: Callable[[], int]) -> AsyncIterator[Door]:
     config = uvicorn.Config(people_app(stage.context, TOKEN), port=port, log_config=None)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
+    while not server.started:
         await asyncio.sleep(0.01)
     for number, site in enumerate(["a", "b", "a"]):
         await stage.add_device(f"cam-{number}", site=site)

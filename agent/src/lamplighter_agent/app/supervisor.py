@@ -21,6 +21,7 @@ from lamplighter_agent.app.sender import Sender
 from lamplighter_agent.app.services import Services
 from lamplighter_agent.app.slots import Slot
 from lamplighter_agent.app.status import Serve, Status, write_status
+from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
 from lamplighter_agent.app.windows import Windows
@@ -176,10 +177,7 @@ class Supervisor:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*closing)
         await self._link.say_goodbye()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(set(self._tasks))
         self._write_status()
         self._outbox.close()
 

@@ -9,6 +9,7 @@ from lamplighter_agent.app.probation import Probation
 from lamplighter_agent.app.services import Services, failure_of
 from lamplighter_agent.app.slots import Slot
 from lamplighter_agent.app.sockets import ModelSockets
+from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.core import state as model_state
 from lamplighter_agent.core.state import AttemptState, Installed, ModelState
 from lamplighter_agent.core.update import YIELDS, Effect, Event
@@ -109,13 +110,12 @@ class ModelUpdater:
 
     async def supersede(self) -> None:
         """End the attempt under way, as a newer assignment wants something else."""
-        await self._cancel(self._driving)
+        await cancel(filter(None, (self._driving,)))
         self._drive(await self._apply("superseded", None))
 
     async def close(self) -> None:
         """Stop every task and every worker, and take their last counts."""
-        await self._cancel(self._driving)
-        await self._cancel(self._keeping)
+        await cancel(filter(None, (self._driving, self._keeping)))
         await asyncio.gather(*(self._end(slot) for slot in self.slots))
         self._keeper = self._warm = self._candidate = None
         if self.sockets is not None:
@@ -328,7 +328,7 @@ class ModelUpdater:
 
     async def _stop_keeping(self) -> None:
         """From now on the old release only waits; its worker is not started again."""
-        await self._cancel(self._keeping)
+        await cancel(filter(None, (self._keeping,)))
         if self._keeper is not None:
             self._warm, self._keeper = self._keeper.slot, None
 
@@ -350,11 +350,6 @@ class ModelUpdater:
         keep = {digest for model in models for item in model.installed for digest in item.blobs}
         keep |= {model.attempt.assigned.manifest.sha256 for model in models if model.attempt}
         self._services.blobs.collect_garbage(keep | self._services.fetcher.wants)
-
-    async def _cancel(self, task: "asyncio.Task[None] | None") -> None:
-        while task is not None and not task.done():
-            task.cancel()  # again: until Python 3.12 wait_for may swallow it
-            await asyncio.wait({task}, timeout=1)
 
 
 def _now_mono() -> float:

@@ -4,16 +4,18 @@ import argparse
 import asyncio
 import logging
 import os
+import select
+import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Final
 
 import msgspec
-import numpy as np
 import psutil
 
+from lamplighter_agent.observe.answers import AnswerReader, Answers
 from lamplighter_agent.observe.counting import Counting
 from lamplighter_agent.ports.session import Array, Session, Tensors
 from lamplighter_agent.ports.worker import (
@@ -41,37 +43,49 @@ from lamplighter_protocol.bundle import Manifest, Variant, decode_manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
 
+#: As DRAIN_GRACE_S, for a worker that is told to exit: a Stop may follow a Drain at once. The
+#: supervisor kills after 5 s.
+STOP_GRACE_S: Final = 3.0
+_COMMANDS: Final = msgspec.json.Decoder(ToWorker)
+
 _LOG = logging.getLogger(__name__)
 
 
 class Engine:
-    """A loaded release that counts what it answers."""
+    """A loaded release that checks and counts what it answers."""
 
     def __init__(self, manifest: Manifest, variant: Variant, session: Session) -> None:
         self.manifest = manifest
         self.variant = variant
-        self.session = session
         self.counting = Counting(manifest)
+        self._session = session
+        self._reader = AnswerReader(manifest)
 
     def infer(self, inputs: Tensors, started_mono: float) -> dict[str, Array]:
         """See ports.servable."""
-        answer = self.manifest.answer
         try:
-            outputs = self.session.run(inputs)
-            probabilities = outputs[answer.probability_tensor]
-            if not np.isfinite(probabilities).all():
-                raise LamplighterError(
-                    "INFERENCE_FAILED", "The model answers with NaN or infinity."
-                )
+            outputs, answers = self._answer(inputs)
         except LamplighterError as error:
             self.counting.failed(error.code)
             raise
-        self.counting.answered(inputs, probabilities, time.perf_counter() - started_mono)
+        self.counting.answered(inputs, answers, time.perf_counter() - started_mono)
         return outputs
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """See ports.session: a checked answer that is not counted."""
+        return self._answer(inputs)[0]
+
+    def _answer(self, inputs: Tensors) -> tuple[dict[str, Array], Answers]:
+        outputs = self._session.run(inputs)
+        rows = len(next(iter(inputs.values())))
+        return outputs, self._reader.read(outputs, rows)
 
 
 class Worker:
-    """Carries out what the supervisor says."""
+    """Carries out what the supervisor says, one command after the other.
+
+    Only draining takes its time beside them; Serve and Stop break it off.
+    """
 
     def __init__(self, engine: Engine, server: Server, files: Path, out: IO[bytes]) -> None:
         self._engine = engine
@@ -79,38 +93,41 @@ class Worker:
         self._files = files
         self._out = out
         self._process = psutil.Process()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining: asyncio.Task[None] | None = None
 
     async def run(self, commands: asyncio.StreamReader) -> None:
         """Obey until told to stop or until the supervisor is gone."""
+        stopped = False
         beating = asyncio.create_task(self._beat())
         try:
             async for command in _read_commands(commands):
-                if isinstance(command, Stop):
+                if stopped := isinstance(command, Stop):
                     break
-                self._obey(command)
+                await self._obey(command)
         finally:
             beating.cancel()
-        await self._server.drain()
+        self._break_off_draining()
+        if stopped:
+            await self._server.drain(STOP_GRACE_S)
+        else:  # an orphan would keep the listening sockets from the next supervisor
+            await self._server.close()
 
-    def _obey(self, command: ToWorker) -> None:
+    async def _obey(self, command: ToWorker) -> None:
         if isinstance(command, SelfTest):
             say(self._out, self._self_test())
         elif isinstance(command, Collect):
             say(self._out, Counted(command.id, self._engine.counting.take()))
         elif isinstance(command, Serve):
-            self._start(self._serve())
+            self._break_off_draining()
+            await self._server.serve()
+            say(self._out, Serving())
         elif isinstance(command, Drain):
-            self._start(self._drain())
+            self._break_off_draining()
+            self._draining = asyncio.create_task(self._drain())
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self) -> None:
-        await self._server.serve()
-        say(self._out, Serving())
+    def _break_off_draining(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
 
     async def _drain(self) -> None:
         await self._server.drain()
@@ -121,28 +138,30 @@ class Worker:
         engine, failure = self._engine, None
         try:
             golden = read_golden(self._files / engine.manifest.golden.file)
-            self_test(engine.session, engine.manifest, engine.variant, golden)
+            self_test(engine, engine.manifest, engine.variant, golden)
         except LamplighterError as error:
             failure = Failure(code=error.code, sentence=error.sentence)
         return SelfTested(time.perf_counter() - started_mono, failure)
 
     async def _beat(self) -> None:
         while True:
-            counts = self._engine.counting.total()
-            say(
-                self._out,
-                Beat(
-                    requests=counts.requests,
-                    predicted=counts.predicted,
-                    latency=counts.latency,
-                    errors=counts.errors,
-                    rss_mb=self._process.memory_info().rss / 2**20,
-                ),
-            )
+            # A supervisor that does not read must not stop the answers: a full pipe gets no beat.
+            if select.select([], [self._out], [], 0)[1]:
+                say(self._out, self._sign_of_life())
             await asyncio.sleep(BEAT_INTERVAL_S)
 
+    def _sign_of_life(self) -> Beat:
+        counts = self._engine.counting.total()
+        return Beat(
+            requests=counts.requests,
+            predicted=counts.predicted,
+            latency=counts.latency,
+            errors=counts.errors,
+            rss_mb=self._process.memory_info().rss / 2**20,
+        )
 
-async def _read_commands(reader: asyncio.StreamReader) -> Any:  # noqa: ANN401 - see below
+
+async def _read_commands(reader: asyncio.StreamReader) -> AsyncIterator[ToWorker]:
     """Yield commands until the pipe closes; a line that is none is logged and passed over."""
     while True:
         try:
@@ -153,9 +172,11 @@ async def _read_commands(reader: asyncio.StreamReader) -> Any:  # noqa: ANN401 -
         if not line:
             return
         try:
-            yield msgspec.json.decode(line, type=ToWorker)
-        except (msgspec.MsgspecError, ValueError):
+            command = _COMMANDS.decode(line)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             _LOG.warning("not a command: %.200r", line)
+            continue
+        yield command
 
 
 def say(out: IO[bytes], message: FromWorker) -> None:
@@ -184,7 +205,8 @@ async def _main(arguments: argparse.Namespace, out: IO[bytes]) -> int:
         say(out, Loaded(time.perf_counter() - started_mono, failure))
         return 1
     engine = Engine(manifest, variant, session)
-    server = Server(Api(engine), arguments.listen_fd)
+    listening = [socket.socket(fileno=descriptor) for descriptor in arguments.listen_fd]
+    server = Server(Api(engine), listening)
     reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -45,7 +45,8 @@ class WorkerProcess:
         self.drained = asyncio.Event()
         self.beat: port.Beat | None = None
         self._loaded = self._expect(port.Loaded)
-        self._tasks = [self._loop.create_task(self._read()), self._loop.create_task(self._guard())]
+        self._guarding = self._loop.create_task(self._guard())
+        self._reading = self._loop.create_task(self._read())
 
     @classmethod
     async def start(
@@ -192,6 +193,7 @@ class WorkerProcess:
         await self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
+        self._guarding.cancel()
         self.exited.set()
         self.drained.set()
         waiting: list[asyncio.Future[Any]] = [*self._answers.values(), *self._counted.values()]

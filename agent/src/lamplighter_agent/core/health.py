@@ -94,7 +94,8 @@ def _memory(policy: HealthPolicy, _: Counts, totals: Totals) -> Failure | None:
         return None
     return Failure(
         code="MEMORY_OVER_BUDGET",
-        sentence=f"The worker holds {totals.rss_mb:.0f} MB of {policy.memory_budget_mb:.0f}.",
+        sentence=f"The worker holds {totals.rss_mb:.0f} MB; "
+        f"{policy.memory_budget_mb:.0f} MB is allowed.",
     )
 
 
@@ -116,7 +117,8 @@ def _latency(policy: HealthPolicy, _: Counts, totals: Totals) -> Failure | None:
         return None
     return Failure(
         code="LATENCY_OVER_BUDGET",
-        sentence=f"The 99th percentile is {p99_ms:.1f} ms of {policy.latency_p99_budget_ms:.1f}.",
+        sentence=f"The 99th percentile is {p99_ms:.1f} ms; "
+        f"{policy.latency_p99_budget_ms:.1f} ms is allowed.",
     )
 
 
@@ -135,6 +137,6 @@ def _outputs(policy: HealthPolicy, reference: Counts, totals: Totals) -> Failure
         return None
     return Failure(
         code="OUTPUT_COLLAPSED",
-        sentence=f"Predictions of {rows} rows differ from the reference by {shift:.2f} "
-        f"of {policy.output_shift_max:.2f} (total variation).",
+        sentence=f"Predictions on {rows} live rows differ from the reference by {shift:.2f} "
+        f"(total variation); {policy.output_shift_max:.2f} is allowed.",
     )

@@ -4,14 +4,16 @@ from typing import Final
 
 import numpy as np
 
+from lamplighter_agent.observe.answers import Answers
 from lamplighter_agent.ports.session import Array, Tensors
 from lamplighter_protocol import binning
 from lamplighter_protocol.bundle import Column, Manifest
 from lamplighter_protocol.counts import LATENCY_SLOTS, Counts
 from lamplighter_protocol.summaries import column_values
 
-#: Rows are binned in bulk, at the latest when this many wait.
-MAX_WAITING_ROWS: Final = 4096
+#: Batches are binned in bulk, at the latest when so many or so much of them wait.
+MAX_WAITING_BATCHES: Final = 1024
+MAX_WAITING_BYTES: Final = 1024 * 1024
 
 
 class Counting:
@@ -19,25 +21,25 @@ class Counting:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
+        self._observed = sorted({column.tensor for column in manifest.columns})
         self._since = Counts.zero(manifest)
         self._taken = Counts.zero(manifest)
-        self._inputs: list[Tensors] = []
-        self._probabilities: list[Array] = []
-        self._waiting_rows = 0
+        self._waiting: list[tuple[list[Array], Answers]] = []
+        self._waiting_bytes = 0
 
-    def answered(self, inputs: Tensors, probabilities: Array, seconds: float) -> None:
+    def answered(self, inputs: Tensors, answers: Answers, seconds: float) -> None:
         """Note an answered request.
 
         Args:
             inputs: Arrays by tensor name, first dimension the batch.
-            probabilities: Shape (batch, labels).
+            answers: What the model said to them.
             seconds: From the arrival of the request to its answer.
         """
         self._since.latency[binning.latency_slot(seconds)] += 1
-        self._inputs.append(inputs)
-        self._probabilities.append(probabilities)
-        self._waiting_rows += len(probabilities)
-        if self._waiting_rows >= MAX_WAITING_ROWS:
+        observed = [inputs[name] for name in self._observed]
+        self._waiting.append((observed, answers))
+        self._waiting_bytes += sum(tensor.nbytes for tensor in observed)
+        if len(self._waiting) >= MAX_WAITING_BATCHES or self._waiting_bytes >= MAX_WAITING_BYTES:
             self._bin()
 
     def failed(self, code: str) -> None:
@@ -57,28 +59,29 @@ class Counting:
         return self._taken.merge(self._since)
 
     def _bin(self) -> None:
-        if not self._probabilities:
+        if not self._waiting:
             return
         manifest, answer = self._manifest, self._manifest.answer
         inputs = {
-            name: np.concatenate([batch[name] for batch in self._inputs])
-            for name in self._inputs[0]
+            name: np.concatenate([observed[at] for observed, _ in self._waiting])
+            for at, name in enumerate(self._observed)
         }
-        probabilities = np.concatenate(self._probabilities)
-        self._inputs, self._probabilities, self._waiting_rows = [], [], 0
-        binned = Counts(
-            rows=len(probabilities),
-            columns={
+        classes = np.concatenate([answers.classes for _, answers in self._waiting])
+        confidence = np.concatenate([answers.confidence for _, answers in self._waiting])
+        self._waiting, self._waiting_bytes = [], 0
+        # Summaries of images with NaN or infinity are NaN: null, as they should be.
+        with np.errstate(invalid="ignore", over="ignore"):
+            columns = {
                 column.name: _count_column(
                     column, column_values(column, inputs[column.tensor], manifest.image)
                 )
                 for column in manifest.columns
-            },
+            }
+        binned = Counts(
+            rows=len(classes),
+            columns=columns,
             predictions=binning.count_predictions(
-                np.argmax(probabilities, axis=1),
-                probabilities.max(axis=1),
-                answer.confidence_edges,
-                len(answer.labels),
+                classes, confidence, answer.confidence_edges, len(answer.labels)
             ),
             latency=[0] * LATENCY_SLOTS,
             errors={},
@@ -89,4 +92,8 @@ class Counting:
 def _count_column(column: Column, values: Array) -> list[int]:
     if column.kind == "numeric":
         return binning.count_numeric(values, column.edges)
-    return binning.count_categories([str(value) for value in values], column.categories)
+    # NaN is the only value that differs from itself.
+    return binning.count_categories(
+        [str(value) if value == value else None for value in values],
+        column.categories,
+    )

@@ -53,6 +53,7 @@ async def _probe_runtimes(command: Sequence[str]) -> dict[str, str]:
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,  # runtimes chat, and broken ones print tracebacks
     )
     try:
         out, _ = await asyncio.wait_for(child.communicate(), PROBE_TIMEOUT_S)

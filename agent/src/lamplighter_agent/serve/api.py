@@ -21,6 +21,7 @@ _MODEL: Final = re.compile(
     r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<verb>/ready|/infer)?"
 )
 _PLATFORMS: Final = {"onnxruntime": "onnx_onnxv1", "litert": "litert_tflite"}
+_LENGTH: Final = re.compile(rb"[0-9]{1,10}")
 _HEADER_LENGTH: Final = b"inference-header-content-length"
 
 
@@ -102,7 +103,7 @@ class Api:
     def _infer(self, headers: dict[bytes, bytes], body: bytes, started_mono: float) -> Answer:
         manifest = self._servable.manifest
         length = headers.get(_HEADER_LENGTH)
-        if length is not None and not length.isdigit():
+        if length is not None and _LENGTH.fullmatch(length) is None:
             raise LamplighterError("REQUEST_INVALID", f"The header length {length!r} is no number.")
         request = read_request(
             body, None if length is None else int(length), manifest.inputs, manifest.outputs

@@ -17,6 +17,13 @@ from lamplighter_protocol.bundle import TensorSpec
 from lamplighter_protocol.errors import LamplighterError
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+#: Lowest and highest value by type, as exact integers, which Python compares without rounding.
+_RANGES: Final = {
+    name: (int(limits.min), int(limits.max))
+    for name, dtype in DATATYPES.items()
+    if dtype.kind != "b"
+    for limits in [np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)]
+}
 _NUMBER_KINDS: Final = {"f": "iuf", "i": "iu", "u": "iu", "b": "b"}
 
 
@@ -89,8 +96,8 @@ def read_request(
         if (binary_bytes := tensor.parameters.get("binary_data_size")) is None:
             arrays[tensor.name] = _from_json(tensor)
         else:
-            arrays[tensor.name] = _from_binary(tensor, body[at:], binary_bytes)
-            at += binary_bytes
+            arrays[tensor.name] = _from_binary(tensor, body, at, binary_bytes)
+            at += arrays[tensor.name].nbytes
     if at != len(body):
         raise _invalid(f"{len(body) - at} bytes follow the last tensor")
     if len({len(array) for array in arrays.values()}) > 1:
@@ -141,23 +148,36 @@ def _check_shape(tensor: _Tensor, spec: TensorSpec) -> None:
 def _from_json(tensor: _Tensor) -> Array:
     dtype = DATATYPES[tensor.datatype]
     try:
-        with np.errstate(over="raise"):
-            values = np.asarray(tensor.data)
-            if values.dtype.kind not in _NUMBER_KINDS[dtype.kind]:
-                raise _invalid(f"{tensor.name!r} holds no {tensor.datatype} values")
-            return values.astype(dtype, casting="unsafe").reshape(tensor.shape)
-    except (ValueError, OverflowError, FloatingPointError) as error:
+        values = np.asarray(tensor.data)
+    except ValueError as error:
+        raise _invalid(f"the data of {tensor.name!r} is ragged: {error}") from error
+    if values.shape not in {tuple(tensor.shape), (math.prod(tensor.shape),)}:
         raise _invalid(
-            f"the data of {tensor.name!r} does not make shape {tensor.shape}: {error}"
-        ) from error
+            f"the data of {tensor.name!r} makes shape {list(values.shape)}, not {tensor.shape}"
+        )
+    if values.dtype.kind not in _NUMBER_KINDS[dtype.kind] or not _holds(tensor.datatype, values):
+        raise _invalid(f"{tensor.name!r} has values that are no {tensor.datatype}")
+    return values.astype(dtype).reshape(tensor.shape)
 
 
-def _from_binary(tensor: _Tensor, rest: bytes, size_bytes: object) -> Array:
+def _holds(datatype: str, values: Array) -> bool:
+    """Whether all values lie in the range of a type: NumPy would wrap them round in silence."""
+    if np.can_cast(values.dtype, DATATYPES[datatype]):
+        return True
+    low, high = _RANGES[datatype]
+    return bool(low <= values.min().item() and values.max().item() <= high)
+
+
+def _from_binary(tensor: _Tensor, body: bytes, at: int, size_bytes: object) -> Array:
     dtype = DATATYPES[tensor.datatype]
     wanted = math.prod(tensor.shape) * dtype.itemsize
-    if not isinstance(size_bytes, int) or size_bytes != wanted or len(rest) < wanted:
+    # A copy of its own is aligned, and does not keep the whole body while it waits to be counted.
+    raw = body[at : at + wanted]
+    if size_bytes != wanted or len(raw) != wanted:
         raise _invalid(f"{tensor.name!r} needs {wanted} bytes of binary data")
-    return np.frombuffer(rest, dtype, math.prod(tensor.shape)).reshape(tensor.shape)
+    if dtype.kind == "b" and not set(raw) <= {0, 1}:
+        raise _invalid(f"{tensor.name!r} has bytes that are no BOOL")
+    return np.frombuffer(raw, dtype).reshape(tensor.shape)
 
 
 def _wanted(request: _Request, outputs: Sequence[TensorSpec]) -> tuple[tuple[str, bool], ...]:
@@ -165,6 +185,8 @@ def _wanted(request: _Request, outputs: Sequence[TensorSpec]) -> tuple[tuple[str
     all_binary = request.parameters.get("binary_data_output") is True
     if not request.outputs:
         return tuple((name, all_binary) for name in names)
+    if len({output.name for output in request.outputs}) != len(request.outputs):
+        raise _invalid("an output is asked for twice")
     if unknown := [output.name for output in request.outputs if output.name not in names]:
         raise _invalid(f"the model has no outputs {unknown}")
     return tuple(

@@ -1,7 +1,8 @@
 """HTTP on listening sockets that somebody else owns, with a hand-over that drops no request."""
 
 import asyncio
-import os
+import contextlib
+import logging
 import socket
 import time
 from collections.abc import Sequence
@@ -15,26 +16,40 @@ from lamplighter_agent.serve.api import Api
 
 #: An idle connection of a draining worker is closed after this long without a request.
 DRAIN_GRACE_S: Final = 10.0
-_DRAIN_POLL_S: Final = 0.05
+#: A request that is under way when the server closes must end within this time.
+CLOSE_GRACE_S: Final = 1.0
+_POLL_S: Final = 0.02
 _KEEP_ALIVE_S: Final = 3600
-_BACKLOG: Final = 512
+#: How long to accept nothing when the process has no descriptor left.
+_ACCEPT_PAUSE_S: Final = 1.0
+
+_LOG = logging.getLogger(__name__)
 
 
 class Server:
-    """Accepts on the sockets while serving; the sockets themselves stay open in their owner.
+    """Accepts on the sockets while serving; they are shared and stay open.
+
+    `serve`, `drain` and `close` are called one at a time; a drain may be cancelled at any moment
+    and serving resumed.
+
+    asyncio.Server is not used: a connection that it has accepted in the turn of the loop in which
+    it is closed is lost.
 
     Args:
         api: The application.
-        descriptors: File descriptors of listening sockets.
+        listening: Listening sockets, TCP or Unix; made non-blocking.
     """
 
-    def __init__(self, api: Api, descriptors: Sequence[int]) -> None:
+    def __init__(self, api: Api, listening: Sequence[socket.socket]) -> None:
         self._api = api
-        self._descriptors = descriptors
+        self._listening = listening
+        for item in listening:
+            item.setblocking(False)
         self._config = uvicorn.Config(
             api,
             http="httptools",
             ws="none",
+            interface="asgi3",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -44,35 +59,73 @@ class Server:
         )
         self._config.load()
         self._state = ServerState()
-        self._listeners: list[asyncio.Server] = []
+        self._opening: set[asyncio.Task[None]] = set()
+        self._accepting = False
 
     async def serve(self) -> None:
         """Accept from now on."""
-        if self._listeners:
-            return
         self._api.draining = False
-        loop = asyncio.get_running_loop()
-        for descriptor in self._descriptors:
-            # A duplicate, because closing the listener closes its socket object.
-            listening = socket.socket(fileno=os.dup(descriptor))
-            listening.setblocking(False)
-            self._listeners.append(
-                await loop.create_server(self._protocol, sock=listening, backlog=_BACKLOG)
-            )
+        self._accepting = True
+        for item in self._listening:
+            asyncio.get_running_loop().add_reader(item, self._accept, item)
 
-    async def drain(self) -> None:
-        """Stop accepting; return when every connection has been answered once more or is idle."""
+    async def drain(self, grace_s: float = DRAIN_GRACE_S) -> None:
+        """Stop accepting; return when no connection is open.
+
+        A connection closes with its next answer, or after `grace_s` without a request.
+        """
+        self._stop_accepting()
+        await self._until_closed(grace_s)
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop accepting, answer what has arrived, close what is idle, return when all is closed.
+
+        A request that has not ended after CLOSE_GRACE_S is cut off.
+        """
+        self._stop_accepting()
+        await self._until_closed(_POLL_S)
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        await self._until_closed(CLOSE_GRACE_S)
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        await self._until_closed(_POLL_S)
+
+    def _stop_accepting(self) -> None:
         self._api.draining = True
-        for listener in self._listeners:
-            listener.close()
-        self._listeners = []
-        end_mono = time.monotonic() + DRAIN_GRACE_S
+        self._accepting = False
+        for item in self._listening:
+            asyncio.get_running_loop().remove_reader(item)
+
+    async def _until_closed(self, grace_s: float) -> None:
+        end_mono = time.monotonic() + grace_s
         # uvicorn keeps a plain set of its connections; nothing tells when it becomes empty.
-        while self._state.connections and time.monotonic() < end_mono and self._api.draining:  # noqa: ASYNC110
-            await asyncio.sleep(_DRAIN_POLL_S)
-        if self._api.draining:
-            for connection in list(self._state.connections):
-                connection.shutdown()
+        while (self._opening or self._state.connections) and time.monotonic() < end_mono:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_S)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another worker on the same socket was faster, or the client has gone
+        except OSError as error:
+            _LOG.warning("no connection can be accepted for %.0f s: %s", _ACCEPT_PAUSE_S, error)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listening)
+            loop.call_later(_ACCEPT_PAUSE_S, self._resume, listening)
+            return
+        opening = asyncio.create_task(self._open(connection))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    def _resume(self, listening: socket.socket) -> None:
+        if self._accepting:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    async def _open(self, connection: socket.socket) -> None:
+        with contextlib.suppress(ConnectionError):  # the client has gone
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
     def _protocol(self) -> asyncio.Protocol:
         return HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})

@@ -1,5 +1,6 @@
 """What the console reads, through the services of the slices that own it."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -7,6 +8,7 @@ from typing import Final, NamedTuple
 
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.counts import Counts
+from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Reported
 from lamplighter_server.alerts import service as alerts
 from lamplighter_server.alerts.models import Alert
@@ -30,6 +32,7 @@ MAX_EVENTS: Final = 8
 OBSERVED_WINDOWS: Final = 3
 """How many windows of the fleet's length are drawn, and at least OBSERVED_AT_LEAST_S."""
 OBSERVED_AT_LEAST_S: Final = 120
+_log = logging.getLogger(__name__)
 
 
 class Facts(NamedTuple):
@@ -62,7 +65,7 @@ class DeviceFacts(NamedTuple):
 
 async def facts(context: Context) -> Facts:
     """Read the present state in one short transaction."""
-    async with context.database.transaction() as session:
+    async with context.database.reading() as session:
         open_alerts = await alerts.ls(session)
         all_rollouts = await rollouts.ls(session)
         shown = [row for row in all_rollouts if row.status in OPEN] or all_rollouts[:1]
@@ -83,18 +86,25 @@ async def facts(context: Context) -> Facts:
 
 
 async def observed(context: Context) -> Sequence[Observed]:
-    """Merge the last windows by site, for each model the release with the most rows there."""
+    """Merge the last windows by site, for each model the release with the most rows there.
+
+    A release whose manifest is damaged has no picture; everything else must still be told.
+    """
     window_s = context.settings.window_s
     look_back_s = max(OBSERVED_AT_LEAST_S, (OBSERVED_WINDOWS + 1) * window_s)
     since_utc = context.clock() - timedelta(seconds=look_back_s)
-    async with context.database.transaction() as session:
+    async with context.database.reading() as session:
         sites = {device.id: site_of(device.labels) for device in await devices.ls(session)}
         groups: Mapping[tuple[str, str, int], list[WindowRow]] = defaultdict(list)
         for row in await telemetry.windows(session, Selection(since=since_utc)):
             groups[sites[row.device], row.model, row.release].append(row)
         found = []
         for (site, model, release), rows in sorted(groups.items()):
-            manifest = await releases.load_manifest(context, session, model, release)
+            try:
+                manifest = await releases.load_manifest(context, session, model, release)
+            except LamplighterError as error:
+                _log.warning("Windows of %s release %d cannot be drawn: %s", model, release, error)
+                continue
             found.append(Observed(site, manifest, telemetry.merge(manifest, rows)))
     largest = {(item.site, item.manifest.model): item for item in sorted(found, key=_rows)}
     return [item for item in found if largest[item.site, item.manifest.model] is item]
@@ -106,7 +116,7 @@ async def device(context: Context, name: str) -> DeviceFacts:
     Raises:
         LamplighterError: DEVICE_UNKNOWN.
     """
-    async with context.database.transaction() as session:
+    async with context.database.reading() as session:
         row = await devices.get(session, name)
         wanted = await assignments.wanted(session, name)
         vitals = {item.device: item for item in await telemetry.vitals(session)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Never
 
 import typer
+from rich.markup import escape
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server import __version__
@@ -36,7 +37,8 @@ def demo(
 
     Example: lamplighter demo --exit --json | jq .steps
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # also where a shell has us ignore Ctrl-C
+        signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="lamplighter-demo-"))
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
@@ -73,7 +75,7 @@ def _play(folder: Path, devices: int, *, stay: bool, as_json: bool) -> bool:
             if as_json:
                 typer.echo(json.dumps(report, indent=2))
             else:
-                Console().print(_table(results))
+                Console().print(_table(results, stage.console))
             held = all(step["verified"] for step in results)
             if stay and held:
                 _stay(stage)
@@ -107,22 +109,40 @@ def tell(story: "Story") -> list[dict[str, Any]]:
 
 
 def _brief(measured: dict[str, Any]) -> str:
-    shown = {key: value for key, value in measured.items() if not isinstance(value, (list, dict))}
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+    return " · ".join(f"{_words(name)} {_shown(value)}" for name, value in measured.items())
 
 
-def _table(results: list[dict[str, Any]]) -> "Table":
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - JSON
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:,}"
+    return str(value)
+
+
+def _table(results: list[dict[str, Any]], console: str) -> "Table":
     from rich.table import Table
 
-    table = Table(title="What was measured", title_justify="left", show_lines=True)
+    table = Table(
+        title="What was measured",
+        title_justify="left",
+        caption=f"Console: {console}",
+        caption_justify="left",
+        show_lines=True,
+        expand=True,
+    )
     table.add_column("Step", ratio=2)
     table.add_column("Held")
     table.add_column("Seconds", justify="right")
-    table.add_column("Measured", ratio=4)
+    table.add_column("Measured", ratio=5)
     for number, step in enumerate(results, start=1):
-        lines = [f"{key.replace('_', ' ')}: {value}" for key, value in step["measured"].items()]
         held = "[green]yes[/]" if step["verified"] else "[bold red]no[/]"
-        table.add_row(f"{number} {step['name']}", held, f"{step['seconds']:.1f}", "\n".join(lines))
+        measured = escape(_brief(step["measured"]))
+        table.add_row(f"{number} {step['name']}", held, f"{step['seconds']:.1f}", measured)
     return table
 
 

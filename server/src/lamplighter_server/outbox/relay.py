@@ -50,7 +50,7 @@ def _client(context: Context) -> aiomqtt.Client:
 
 async def _restore(context: Context, client: aiomqtt.Client) -> None:
     """Publish all that must be retained: the broker may have lost its memory."""
-    async with context.database.transaction() as session:
+    async with context.database.reading() as session:
         files = await trust.published(session)
         envelopes = await assignments.current(session)
         digests = await blobs.published(session)
@@ -66,7 +66,7 @@ async def _restore(context: Context, client: aiomqtt.Client) -> None:
 async def _deliver(context: Context, client: aiomqtt.Client) -> None:
     """Publish every waiting row in order; those that the broker has are deleted by the batch."""
     while True:
-        async with context.database.transaction() as session:
+        async with context.database.reading() as session:
             query = select(OutboxRow).order_by(OutboxRow.id).limit(BATCH_ROWS)
             rows = (await session.scalars(query)).all()
         if not rows:

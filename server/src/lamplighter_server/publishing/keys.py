@@ -53,10 +53,16 @@ def unlock(folder: Path, passphrase: str) -> OfflineKeys:
     Raises:
         LamplighterError: TRUST_MISSING if a file is not there, PASSPHRASE_WRONG.
     """
-    return OfflineKeys(*(_unlock(folder / f"{role}.pem", passphrase) for role in ROLES))
+    return OfflineKeys(*(unlock_role(folder, role, passphrase) for role in ROLES))
 
 
-def _unlock(path: Path, passphrase: str) -> CryptoSigner:
+def unlock_role(folder: Path, role: str, passphrase: str) -> CryptoSigner:
+    """Read one key: publishing needs no root key, which may lie elsewhere.
+
+    Raises:
+        LamplighterError: As `unlock`.
+    """
+    path = folder / f"{role}.pem"
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), passphrase.encode())
     except FileNotFoundError as error:

@@ -26,7 +26,7 @@ async def tick(context: Context) -> None:
     It may be killed anywhere: a step is stored whole or not at all. A rollout that cannot be
     judged keeps its state, says why, and does not hold up the others.
     """
-    async with context.database.transaction() as session:
+    async with context.database.reading() as session:
         rollouts = await repository.ids_at_work(session)
     for rollout in rollouts:
         await _try_step(context, rollout)

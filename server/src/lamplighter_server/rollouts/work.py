@@ -162,7 +162,8 @@ class Work:
             key=_alert_key(row.id),
             sentence=(
                 f"Rollout {row.id} of {row.model} release {row.release} was stopped; "
-                f"{len(todo.restore)} devices get their previous release back. {todo.reason}."
+                f"devices that get their previous release back: {len(todo.restore)}. "
+                f"{todo.reason.rstrip('.')}."
             ),
             command=f"lamplighter rollout status {row.id}",
             details={

@@ -20,7 +20,11 @@ def train(
     Example: lamplighter train --recipe tuned
     """
     from lamplighter_protocol.errors import LamplighterError
-    from lamplighter_server.publishing.client import next_release, publish_release
+    from lamplighter_server.publishing.client import (
+        next_release,
+        propose_release,
+        publish_proposal,
+    )
     from lamplighter_server.training.experiment import RECIPES
     from lamplighter_server.training.release import build_release
     from lamplighter_server.training.run import run_experiment
@@ -29,16 +33,16 @@ def train(
         raise LamplighterError(
             "NOT_FOUND", f"There is no recipe {recipe!r}; there are {', '.join(RECIPES)}."
         )
-    passphrase = ask_passphrase()
+    folder = keys_dir.expanduser()
     with connect(context) as api:
+        release = next_release(api, RECIPES[recipe].model)
         run = run_experiment(RECIPES[recipe], lambda text: typer.echo(text, err=True))
         typer.echo("converting, quantizing and comparing", err=True)
-        built = build_release(run, next_release(api, run.experiment.model))
-        published = publish_release(
-            api, keys_dir.expanduser(), passphrase, built.bundle, built.evidence_raw
-        )
-    for line in published.changes:
-        typer.echo(f"signed: {line}", err=True)
+        built = build_release(run, release)
+        proposal = propose_release(api, folder, built.bundle, built.evidence_raw)
+        for line in proposal.changes:
+            typer.echo(f"to be signed: {line}", err=True)
+        published = publish_proposal(api, folder, ask_passphrase(), proposal)
     if as_json:
         print_json({"release": published.release, **built.evidence})
         return

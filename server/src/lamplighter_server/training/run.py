@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.training.dataset import Dataset, load
@@ -84,10 +85,12 @@ def run_experiment(experiment: Experiment, on_progress: Progress = lambda _: Non
         cv=StratifiedKFold(experiment.folds, shuffle=True, random_state=experiment.seed),
         scoring="accuracy",
     )
-    with warnings.catch_warnings():
+    # With more threads, BLAS may add in another order every time.
+    with warnings.catch_warnings(), threadpool_limits(limits=1):
         # The number of iterations is a setting like the others; it is chosen by validation.
         warnings.simplefilter("ignore", ConvergenceWarning)
         search.fit(train.images, train.labels)
+        probabilities = search.predict_proba(held_out.images)
     folds = range(experiment.folds)
     results, best = search.cv_results_, search.best_index_
     chosen = {key.removeprefix("network__"): value for key, value in search.best_params_.items()}
@@ -100,7 +103,7 @@ def run_experiment(experiment: Experiment, on_progress: Progress = lambda _: Non
         estimator=search.best_estimator_,
         parameters={**chosen, "max_iter": experiment.max_iter, "folds": experiment.folds},
         fold_accuracies=tuple(float(results[f"split{fold}_test_score"][best]) for fold in folds),
-        metrics=measure(held_out.labels, search.predict_proba(held_out.images)),
+        metrics=measure(held_out.labels, probabilities),
         seconds=time.monotonic() - started_mono,
     )
 

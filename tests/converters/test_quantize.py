@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import Pipeline
+from tests.converters.conftest import Arrays
+
+from lamplighter_converters import parity
+from lamplighter_converters.convert import to_onnx
+from lamplighter_converters.quantize import to_int8
+from lamplighter_converters.session import run
+from lamplighter_protocol.errors import LamplighterError
+
+
+def test_int8_keeps_the_labels_and_answers_each_row_alike_in_any_batch(
+    network: Pipeline, network_onnx: bytes, digits: Arrays
+) -> None:
+    images, _ = digits
+    before = bytes(network_onnx)
+    quantized = to_int8(network_onnx, {"image": images})
+    assert network_onnx == before
+    answers = run(quantized, {"image": images})
+    probabilities = network.predict_proba(images)
+    found = parity.compare(
+        "int8",
+        labels=answers["label"],
+        probabilities=answers["probabilities"],
+        reference=(network.predict(images), probabilities),
+    )
+    parity.require(found, min_agreement=0.97, max_abs_difference=1.0)
+    alone = [run(quantized, {"image": images[row : row + 1]})["label"][0] for row in range(50)]
+    assert alone == answers["label"][:50].tolist()
+
+
+def test_int8_is_the_same_bytes_every_time(network_onnx: bytes, digits: Arrays) -> None:
+    calibration = {"image": digits[0][:200]}
+    assert to_int8(network_onnx, calibration) == to_int8(network_onnx, calibration)
+
+
+def test_trees_stay_float_and_the_reason_is_given(digits: Arrays) -> None:
+    forest = RandomForestClassifier(n_estimators=3, random_state=1).fit(*digits)
+    raw = to_onnx(forest, input_name="image", features=64)
+    with pytest.raises(LamplighterError, match="no matrix product") as refused:
+        to_int8(raw, {"image": digits[0]})
+    assert refused.value.code == "CONVERSION_REFUSED"
+
+
+@settings(max_examples=30)
+@given(raw=st.binary(max_size=200))
+def test_hostile_bytes_are_refused_with_a_code(raw: bytes, digits: Arrays) -> None:
+    with pytest.raises(LamplighterError) as refused:
+        to_int8(raw, {"image": digits[0]})
+    assert refused.value.code == "CONVERSION_REFUSED"
+
+
+def test_a_file_that_the_runtime_refuses_has_a_code(digits: Arrays) -> None:
+    with pytest.raises(LamplighterError, match="CONVERSION_REFUSED"):
+        run(b"garbage", {"image": digits[0]})

@@ -1,0 +1,87 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import event
+
+from lamplighter_server.console import endpoints
+from lamplighter_server.console.endpoints import Console
+
+
+async def next_event(stream: AsyncIterator[bytes]) -> tuple[str, Any]:
+    while True:
+        fields = dict(
+            line.split(": ", 1) for line in (await anext(stream)).decode().strip().splitlines()
+        )
+        if "event" in fields:
+            return fields["event"], json.loads(fields["data"])
+
+
+def count_transactions(stage: Any) -> list[None]:
+    begun: list[None] = []
+    event.listen(stage.context.database.engine.sync_engine, "begin", lambda _: begun.append(None))
+    return begun
+
+
+async def test_a_change_reaches_an_open_stream(stage: Any) -> None:
+    console = Console(stage.context)
+    stream = console.stream("")
+    kind, first = await next_event(stream)
+    assert kind == "change"
+    assert first["order"]["sites"] == ["empty"]
+    await stage.add_device("cam-1", site="mill")
+    kind, second = await asyncio.wait_for(next_event(stream), 10)
+    assert kind == "change"
+    assert set(second["html"]) == {"summary", *second["order"]["sites"]}
+    assert "cam-1" in second["html"][second["order"]["sites"][0]]
+
+
+async def test_a_page_that_is_up_to_date_hears_a_beat_only(stage: Any) -> None:
+    console = Console(stage.context)
+    _, first = await next_event(console.stream(""))
+    assert await next_event(console.stream(first["digest"])) == ("beat", {})
+
+
+async def test_more_subscribers_cost_no_query(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "READ_INTERVAL_S", 60)
+    console = Console(stage.context)
+    begun = count_transactions(stage)
+    await next_event(console.stream(""))
+    once = len(begun)
+    assert once > 0
+    await asyncio.gather(*(next_event(console.stream("")) for _ in range(20)))
+    assert len(begun) == once
+
+
+async def test_the_stream_over_http(console_url: str) -> None:
+    async with (
+        httpx.AsyncClient(base_url=console_url) as client,
+        client.stream("GET", "/api/v1/stream", headers={"Last-Event-ID": "old"}) as answer,
+    ):
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
+        assert [(await anext(lines)).partition(":")[0] for _ in range(4)] == [
+            "",
+            "id",
+            "event",
+            "data",
+        ]
+
+
+async def test_a_server_that_stops_ends_its_streams_properly(
+    serve: Callable[[], AbstractAsyncContextManager[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with httpx.AsyncClient() as client:
+        async with serve() as url:
+            request = client.build_request("GET", f"{url}/api/v1/stream")
+            answer = await client.send(request, stream=True)
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "retry: 2000"
+        assert [line async for line in lines]
+    assert "Exception in ASGI application" not in caplog.text
