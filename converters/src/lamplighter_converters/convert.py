@@ -62,6 +62,8 @@ def to_onnx(estimator: BaseEstimator, *, input_name: str, features: int) -> byte
     outputs = [(out.name, out.type.tensor_type.elem_type) for out in model.graph.output]
     if outputs != _SERVED:
         raise LamplighterError("CONVERSION_REFUSED", f"{kind} has outputs that we do not serve.")
+    # The converter lists them from a set, in the order of string hashes: another in each process.
+    model.opset_import.sort(key=lambda opset: opset.domain)
     _number_names(model)
     raw: bytes = model.SerializeToString(deterministic=True)
     return raw

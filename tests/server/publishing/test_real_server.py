@@ -1,4 +1,4 @@
-"""The publishing client, the real server behind a socket, and what a real TUF client makes of it."""
+"""The publishing client, the real server, and what a real TUF client makes of it."""
 
 import asyncio
 import threading
@@ -141,7 +141,7 @@ def test_without_a_token_or_a_server_the_reason_is_given(
     with Api(address) as stranger, pytest.raises(LamplighterError) as refused:
         init_keys(stranger, folder, PASSPHRASE)
     assert refused.value.code == "NOT_AUTHORISED"
-    with Api(f"http://127.0.0.1:{free_port()}", TOKEN) as nobody:
-        with pytest.raises(LamplighterError) as unreachable:
-            next_release(nobody, "digits")
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with Api(nowhere, TOKEN) as nobody, pytest.raises(LamplighterError) as unreachable:
+        next_release(nobody, "digits")
     assert unreachable.value.code == "SERVER_UNREACHABLE"

@@ -1,7 +1,9 @@
 """Drives the updates of one model: performs the effects that core.update asks for."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from lamplighter_agent.app.admission import Admission
 from lamplighter_agent.app.keeper import Keeper
@@ -20,6 +22,8 @@ from lamplighter_protocol.reported import Failure
 from lamplighter_protocol.telemetry import Event as Told
 
 _Ending = tuple[Event, Failure | None]
+#: How long a worker that is to end may take for its open connections.
+DRAIN_TIMEOUT_S: Final = 3.0
 _LOST = frozenset({"WORKER_CRASHED", "WORKER_HUNG"})
 
 
@@ -342,6 +346,12 @@ class ModelUpdater:
             await self._services.windows.close(slot)
 
     async def _end(self, slot: Slot) -> None:
+        """Stop a worker; what it answers until its last connection closes is still counted."""
+        if slot.worker is not None and slot.has_served:
+            if slot.serving:
+                slot.drain()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(slot.worker.drained.wait(), DRAIN_TIMEOUT_S)
         await self._services.windows.close(slot)
         await slot.stop()
 

@@ -132,6 +132,8 @@ class WorkerProcess:
     def drain(self) -> None:
         """Let it accept no more; `drained` is set when the last open request is answered."""
         self._serving = False
+        if not self.exited.is_set():
+            self.drained.clear()
         self._send(port.Drain())
 
     async def collect(self) -> Counts | None:
