@@ -79,7 +79,7 @@ class View:
         table.add_column(width=2)
         table.add_column(no_wrap=True)
         table.add_column(justify="right", width=7)
-        table.add_column(style="dim", ratio=1)
+        table.add_column(style="dim", ratio=1, no_wrap=True, overflow="ellipsis")
         for number, line in enumerate(self.lines, start=1):
             marks: dict[str, Any] = {
                 "waiting": Text("·", style="dim"),
