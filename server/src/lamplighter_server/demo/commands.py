@@ -41,20 +41,27 @@ def demo(
         signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="lamplighter-demo-"))
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    failed = None
     try:
-        held = _play(folder, devices, stay=not exit_, as_json=as_json)
+        failed = _play(folder, devices, stay=not exit_, as_json=as_json)
     except KeyboardInterrupt:
         raise typer.Exit(1) from None
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    raise typer.Exit(0 if held else 1)
+        for part in ("server", "devices", "offline-keys", *([] if failed else ["logs"])):
+            shutil.rmtree(folder / part, ignore_errors=True)
+        if failed is None:
+            folder.rmdir()
+    if failed is not None:
+        typer.echo(f"{failed}\nWhat each process said is kept in {folder / 'logs'}.", err=True)
+        raise typer.Exit(1)
 
 
 def _interrupt(_number: int, _frame: object) -> Never:
     raise KeyboardInterrupt
 
 
-def _play(folder: Path, devices: int, *, stay: bool, as_json: bool) -> bool:
+def _play(folder: Path, devices: int, *, stay: bool, as_json: bool) -> str | None:
+    """Play the story and print it; returns why it did not hold, or None."""
     from rich.console import Console
 
     from lamplighter_server.demo.processes import Processes
@@ -76,12 +83,14 @@ def _play(folder: Path, devices: int, *, stay: bool, as_json: bool) -> bool:
                 typer.echo(json.dumps(report, indent=2))
             else:
                 Console().print(_table(results, stage.console))
-            held = all(step["verified"] for step in results)
-            if stay and held:
+            failed = next((step for step in results if not step["verified"]), None)
+            if failed is not None:
+                return f"{failed['name']}: {failed['measured']['reason']}"
+            if stay:
                 _stay(stage)
+            return None
         finally:
             stage.close()
-        return held
 
 
 def tell(story: "Story") -> list[dict[str, Any]]:

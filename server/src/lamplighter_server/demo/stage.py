@@ -208,8 +208,8 @@ class Stage:
                     raise
             if gone := self.processes.given_up():
                 log = self.processes.log_path(gone[0])
-                tail = log.read_text(errors="replace").strip().splitlines()[-3:]
-                raise StepFailedError(f"{gone[0]} keeps ending: {' / '.join(tail)}")
+                tail = log.read_text(errors="replace").strip().splitlines()[-1:]
+                raise StepFailedError(f"{gone[0]} keeps ending: {''.join(tail)}")
             time.sleep(POLL_INTERVAL_S)
         raise StepFailedError(f"Waited {timeout_s:.0f} s in vain for {what}.")
 
