@@ -71,7 +71,9 @@ CATALOGUE: dict[str, Entry] = {
     "CHUNK_REFUSED": Entry(
         422, True, "The chunk is fetched again by itself; if it recurs, check the broker."
     ),
-    "BLOB_REFUSED": Entry(422, True, "The file is fetched again by itself."),
+    "BLOB_REFUSED": Entry(
+        422, True, "Send the file again as it was signed; it was changed or cut short on the way."
+    ),
     "FETCH_STALLED": Entry(
         503, True, "The chunks do not arrive; check the link, the device goes on where it stopped."
     ),
@@ -111,9 +113,6 @@ CATALOGUE: dict[str, Entry] = {
         500, False, "The same update was interrupted too often; look at power and disk."
     ),
     # Serving
-    "MODEL_NOT_READY": Entry(
-        503, True, "No release runs yet; 'lamplighter-agent status' says why."
-    ),
     "INFERENCE_FAILED": Entry(
         500, False, "The release cannot answer this input; it is counted against its error budget."
     ),

@@ -28,7 +28,7 @@ def beat(
         requests=requests,
         predicted=list(predicted),
         latency=latency,
-        errors={"MODEL_NOT_READY": errors} if errors else {},
+        errors={"INFERENCE_FAILED": errors} if errors else {},
         rss_mb=rss_mb,
     )
 
