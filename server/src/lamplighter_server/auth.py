@@ -13,10 +13,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.actor import Actor
 from lamplighter_server.errors import answer
 from lamplighter_server.files import write_durably
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+ADMIN: Final = Actor("token", "admin")
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -61,6 +63,7 @@ class Guard:
             except LamplighterError as error:
                 await answer(error)(scope, receive, send)
                 return
+            scope.setdefault("state", {})["actor"] = ADMIN
         await self._app(scope, receive, send)
 
 

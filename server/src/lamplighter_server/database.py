@@ -15,9 +15,12 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase
 
+from lamplighter_server.actor import SERVER, Actor
+
 #: Set in a session's `info` by whoever fills the outbox, so that the relay wakes after the commit.
 HAS_MESSAGES: Final = "has_messages"
-
+#: In a session's `info`: the Actor in whose name it changes something.
+ACTOR: Final = "actor"
 
 _READS_ONLY: Final = "lamplighter_reads_only"
 
@@ -83,9 +86,10 @@ class Database:
         self._messages = asyncio.Event()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    async def transaction(self, actor: Actor = SERVER) -> AsyncIterator[AsyncSession]:
         """A session that commits when the block ends and rolls back when it raises."""
         async with self._sessions.begin() as session:
+            session.info[ACTOR] = actor
             yield session
         if session.info.get(HAS_MESSAGES):
             self._messages.set()

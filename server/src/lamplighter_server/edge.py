@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lamplighter_server.actor import SERVER, Actor
 from lamplighter_server.context import Context
 
 
@@ -19,8 +20,9 @@ ContextDep = Annotated[Context, Depends(_context)]
 
 async def _transaction(request: Request, context: ContextDep) -> AsyncIterator[AsyncSession]:
     database = context.database
+    actor: Actor = getattr(request.state, "actor", SERVER)  # set by whoever guards the door
     reads_only = request.method in {"GET", "HEAD"}
-    async with database.reading() if reads_only else database.transaction() as session:
+    async with database.reading() if reads_only else database.transaction(actor) as session:
         yield session
 
 
