@@ -11,6 +11,7 @@ MQTT_AT = {"outbox/relay.py", "ingest", "broker"}
 SLICES = {
     "alerts",
     "assignments",
+    "audit",
     "blobs",
     "devices",
     "drift",
@@ -21,6 +22,14 @@ SLICES = {
 }
 #: What a slice shows to the others: what it does, and what it speaks of.
 PUBLIC_MODULES = {"models", "objects", "selection", "service"}
+#: Writes that the audit log does not see.
+UNSEEN = (
+    ".bulk_insert_mappings",
+    ".bulk_save_objects",
+    ".bulk_update_mappings",
+    ".exec_driver_sql",
+)
+UNSEEN_AT = {"database.py"}
 CLOCK_AT = {"clock.py", "demo", "cli", "training", "publishing", "commands.py", "migrations"}
 
 
@@ -70,6 +79,8 @@ def violations() -> Iterator[str]:
         for line, name in calls(tree):
             if name.endswith(".commit") and not allowed(relative, COMMIT_AT):
                 yield f"{where}:{line}: {name}(): only the edge commits (ADR 3)"
+            if name.endswith(UNSEEN) and not allowed(relative, UNSEEN_AT):
+                yield f"{where}:{line}: {name}(): the audit log does not see it (ADR 13)"
             if name in {"datetime.now", "time.time"} and not allowed(relative, CLOCK_AT):
                 yield f"{where}:{line}: {name}(): take the time from a Clock"
         for line, name in imports(tree):

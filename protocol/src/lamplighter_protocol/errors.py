@@ -137,6 +137,17 @@ CATALOGUE: dict[str, Entry] = {
     "SERVER_UNREACHABLE": Entry(
         503, True, "Start it with 'lamplighter up', or name it with --server."
     ),
+    "AUDIT_BROKEN": Entry(
+        409,
+        False,
+        "Somebody has altered the log: keep this copy, and compare it with older exports.",
+    ),
+    "AUDIT_TRUNCATED": Entry(
+        409, False, "The end of the log was cut off: restore it from a backup or an older export."
+    ),
+    "AUDIT_HEAD_INVALID": Entry(
+        409, False, "The head is of another server, or the log's key was replaced; find out which."
+    ),
     "SCHEMA_NEWER": Entry(500, False, "Use the newer Lamplighter that made this data folder."),
     # Making bundles
     "CONVERSION_REFUSED": Entry(

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.topics import Topics
 from lamplighter_server import migrations
+from lamplighter_server.audit import service as audit
 from lamplighter_server.auth import load_or_create_token
 from lamplighter_server.blobs.objects import ObjectStore
 from lamplighter_server.broker.process import managed_broker
@@ -35,6 +36,7 @@ TICKS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {
     "rollouts": rollouts.tick,
     "drift": drift.tick,
     "trust": trust.tick,
+    "audit": audit.tick,
 }
 LOOPBACK: Final = "127.0.0.1"
 RESTART_DELAY_S: Final = 1.0
@@ -53,7 +55,7 @@ async def open_context(settings: Settings, clock: Clock = utc_now) -> AsyncItera
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority = Authority.load_or_create(folder / "pki", clock())
     authority.issue_own(settings.public_host, clock())
-    database = Database(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url, clock)
     try:
         await migrations.upgrade(database.engine)
         yield Context(
@@ -124,6 +126,7 @@ async def _background(context: Context) -> AsyncIterator[None]:
         yield
     finally:
         await cancel(tasks)
+        await audit.tick(context)  # what was refused last
 
 
 async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -1,8 +1,9 @@
 """What every service may need, made once at the start and handed down explicitly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lamplighter_protocol.topics import Topics
+from lamplighter_server.audit.notes import Notes
 from lamplighter_server.blobs.objects import ObjectStore
 from lamplighter_server.clock import Clock
 from lamplighter_server.database import Database
@@ -23,8 +24,9 @@ class Context:
         topics: Builds the topics of this fleet.
         objects: The content-addressed store of bundle files.
         authority: Our certificate authority.
-        keys: The online keys: snapshot, timestamp and director.
+        keys: The online keys: snapshot, timestamp, director and audit.
         figures: What has been counted since the start.
+        notes: Refusals that the audit log has yet to be told.
     """
 
     settings: Settings
@@ -35,3 +37,4 @@ class Context:
     authority: Authority
     keys: OnlineKeys
     figures: Figures
+    notes: Notes = field(default_factory=Notes)

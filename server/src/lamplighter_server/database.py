@@ -16,11 +16,14 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase
 
 from lamplighter_server.actor import SERVER, Actor
+from lamplighter_server.clock import Clock, utc_now
 
 #: Set in a session's `info` by whoever fills the outbox, so that the relay wakes after the commit.
 HAS_MESSAGES: Final = "has_messages"
 #: In a session's `info`: the Actor in whose name it changes something.
 ACTOR: Final = "actor"
+#: In a session's `info`: what tells the time of its changes.
+CLOCK: Final = "clock"
 
 _READS_ONLY: Final = "lamplighter_reads_only"
 
@@ -74,13 +77,18 @@ class Base(DeclarativeBase):
 
 
 class Database:
-    """Opens transactions; nothing else commits."""
+    """Opens transactions; nothing else commits, and the audit log sees all that they change."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock = utc_now) -> None:
+        from lamplighter_server.audit.capture import AuditingSession  # its tables need Base
+
         self.engine: AsyncEngine = create_async_engine(url)
         if url.startswith("sqlite"):
             _make_sqlite_durable(self.engine)
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(
+            self.engine, expire_on_commit=False, sync_session_class=AuditingSession
+        )
+        self._clock = clock
         readers = self.engine.execution_options(**{_READS_ONLY: True})
         self._reading = async_sessionmaker(readers, expire_on_commit=False)
         self._messages = asyncio.Event()
@@ -89,7 +97,7 @@ class Database:
     async def transaction(self, actor: Actor = SERVER) -> AsyncIterator[AsyncSession]:
         """A session that commits when the block ends and rolls back when it raises."""
         async with self._sessions.begin() as session:
-            session.info[ACTOR] = actor
+            session.info[ACTOR], session.info[CLOCK] = actor, self._clock
             yield session
         if session.info.get(HAS_MESSAGES):
             self._messages.set()

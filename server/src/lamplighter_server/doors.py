@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from lamplighter_server import __version__, console
 from lamplighter_server.alerts import endpoints as alerts
+from lamplighter_server.audit import endpoints as audit
 from lamplighter_server.auth import LOOPBACK, Guard
 from lamplighter_server.blobs import endpoints as blobs
 from lamplighter_server.context import Context
@@ -22,7 +23,18 @@ from lamplighter_server.trust import endpoints as trust
 
 MAX_PEOPLE_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_DEVICE_BODY_BYTES: Final = 64 * 1024
-_SLICES: Final = (devices, releases, blobs, trust, rollouts, telemetry, drift, alerts, figures)
+_SLICES: Final = (
+    devices,
+    releases,
+    blobs,
+    trust,
+    rollouts,
+    telemetry,
+    drift,
+    alerts,
+    audit,
+    figures,
+)
 
 
 def people_app(context: Context, token: str) -> FastAPI:

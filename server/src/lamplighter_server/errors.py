@@ -1,6 +1,6 @@
 """Every refusal has the same shape: code, sentence, remedy, and whether to try again."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -8,6 +8,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.audit import service as audit
+
+#: Who asked was not believed, or may not do it: the audit log is told.
+REFUSED: Final = frozenset({401, 403})
 
 
 def body_of(error: LamplighterError) -> dict[str, Any]:
@@ -32,8 +36,16 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
 
 
-async def _on_error(_request: Request, error: Exception) -> JSONResponse:
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LamplighterError)  # noqa: S101 - by registration
+    if error.entry.http_status in REFUSED:
+        audit.note(
+            request.app.state.context,
+            getattr(request.state, "actor", audit.NOBODY),
+            "refused",
+            f"{request.method} {request.url.path}",
+            {"code": error.code, "sentence": error.sentence},
+        )
     return answer(error)
 
 

@@ -13,6 +13,8 @@ class Alert(Base):
     """Something that a person must know; one open alert per key."""
 
     __tablename__ = "alert"
+    __audited__ = ("kind", "key", "sentence", "resolved_utc")
+    __audited_by__ = ("key",)
     __table_args__ = (
         Index(
             "uq_alert_open",

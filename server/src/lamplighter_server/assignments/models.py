@@ -12,6 +12,7 @@ class WantedModel(Base):
     """One model that a device shall have: the source of its envelope."""
 
     __tablename__ = "wanted_model"
+    __audited__ = ("release", "variant", "rollout", "deadline_utc", "allow_downgrade")
 
     device: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
@@ -26,6 +27,7 @@ class AssignmentRow(Base):
     """The newest signed envelope of a device."""
 
     __tablename__ = "assignment"
+    __audited__ = ("epoch", "counter", "sha256")
 
     device: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)
     epoch: Mapped[int]

@@ -12,12 +12,15 @@ class Device(Base):
     """An enrolled board and the newest of what it reported."""
 
     __tablename__ = "device"
+    __audited__ = ("labels", "public_key_pem", "certificate_serial", "enrolled_utc")
 
     id: Mapped[str] = mapped_column(primary_key=True)
     labels: Mapped[dict[str, str]]
     inventory: Mapped[dict[str, Any]]
     public_key_pem: Mapped[str]
     certificate_serial: Mapped[str]
+    certificate_pem: Mapped[str | None]
+    """What the authority issued; None for devices that enrolled before it was kept."""
     telemetry_key: Mapped[bytes]
     enrolled_utc: Mapped[datetime]
     online: Mapped[bool] = mapped_column(default=False)
@@ -34,6 +37,8 @@ class Invitation(Base):
     """A one-time token, stored as its digest."""
 
     __tablename__ = "invitation"
+    __audited__ = ("labels", "created_utc", "expires_utc", "used_utc")
+    __audited_by__ = ("device",)
 
     token_sha256: Mapped[str] = mapped_column(primary_key=True)
     device: Mapped[str] = mapped_column(index=True)

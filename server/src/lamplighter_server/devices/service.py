@@ -77,6 +77,7 @@ async def enrol(
     invitation = await _consume(session, request, now_utc)
     public = read_request(request.csr_pem, request.device)
     certificate = context.authority.issue_device(request.device, public, now_utc)
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
     agreement = X25519PrivateKey.generate()
     try:
         telemetry_key = enrolment.telemetry_key(agreement, request.agreement_public, request.device)
@@ -91,6 +92,7 @@ async def enrol(
             inventory=msgspec.to_builtins(request.inventory),
             public_key_pem=dsse.public_pem(public),
             certificate_serial=f"{certificate.serial_number:x}",
+            certificate_pem=pem,
             telemetry_key=telemetry_key,
             enrolled_utc=now_utc,
             online=False,
@@ -102,7 +104,7 @@ async def enrol(
         )
     )
     return enrolment.EnrolmentReply(
-        certificate_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        certificate_pem=pem,
         root_json=await trust.load_root(session),
         agreement_public=agreement.public_key().public_bytes_raw(),
         broker_host=context.settings.public_host,

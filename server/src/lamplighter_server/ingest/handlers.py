@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.telemetry import Stream
+from lamplighter_server.actor import Actor
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
@@ -79,7 +80,7 @@ async def handle(context: Context, message: Incoming) -> None:
     handler = HANDLERS.get(place.leaf)
     if handler is None:
         raise LamplighterError("MESSAGE_MALFORMED", f"Nobody reads {message.topic!r}.")
-    async with context.database.transaction() as session:
+    async with context.database.transaction(Actor("device", place.device)) as session:
         device = await devices.get(session, place.device)
         await handler(context, session, device, message)
         if not message.retained:

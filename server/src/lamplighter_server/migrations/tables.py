@@ -6,6 +6,7 @@ from sqlalchemy import MetaData
 
 import lamplighter_server.alerts.models
 import lamplighter_server.assignments.models
+import lamplighter_server.audit.models
 import lamplighter_server.blobs.models
 import lamplighter_server.devices.models
 import lamplighter_server.drift.models

@@ -13,6 +13,8 @@ class Release(Base):
     """A numbered, immutable release of a model."""
 
     __tablename__ = "release"
+    __audited__ = ("manifest_sha256", "evidence_sha256", "published_utc")
+    __audited_by__ = ("model", "number")
     __table_args__ = (UniqueConstraint("model", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)

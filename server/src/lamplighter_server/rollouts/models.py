@@ -14,6 +14,7 @@ class Rollout(Base):
     """A plan to bring one release to a part of the fleet."""
 
     __tablename__ = "rollout"
+    __audited__ = ("model", "release", "status", "wave", "policy", "reason")
 
     id: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str]
@@ -33,6 +34,7 @@ class RolloutDevice(Base):
     """One device's place in a rollout."""
 
     __tablename__ = "rollout_device"
+    __audited__ = ("wave", "state", "previous_release", "previous_variant", "reason")
 
     rollout: Mapped[str] = mapped_column(ForeignKey("rollout.id"), primary_key=True)
     device: Mapped[str] = mapped_column(ForeignKey("device.id"), primary_key=True)

@@ -9,6 +9,7 @@ class TrustFileRow(Base):
     """One metadata file as it is published under `trust/<name>`."""
 
     __tablename__ = "trust_file"
+    __audited__ = ("body", "published")
 
     name: Mapped[str] = mapped_column(primary_key=True)
     body: Mapped[bytes]

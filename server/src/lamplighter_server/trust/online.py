@@ -1,4 +1,4 @@
-"""The keys that the server itself holds: snapshot, timestamp and director (design 3.2)."""
+"""The keys that the server itself holds: snapshot, timestamp, director (design 3.2), audit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +20,22 @@ class OnlineKeys:
     timestamp: CryptoSigner
     director: dsse.SoftwareSigner
     director_public_pem: str
+    audit: dsse.SoftwareSigner
+    """Signs where the audit log stands; nothing else."""
+    audit_public_pem: str
 
     @classmethod
     def load_or_create(cls, folder: Path) -> "OnlineKeys":
-        """Read the three key files, making those that are missing."""
+        """Read the key files, making those that are missing."""
         director = _load_or_create(folder / "director.pem")
+        audit = _load_or_create(folder / "audit.pem")
         return cls(
             snapshot=CryptoSigner(_load_or_create(folder / "snapshot.pem")),
             timestamp=CryptoSigner(_load_or_create(folder / "timestamp.pem")),
             director=dsse.SoftwareSigner(director),
             director_public_pem=dsse.public_pem(director.public_key()),
+            audit=dsse.SoftwareSigner(audit),
+            audit_public_pem=dsse.public_pem(audit.public_key()),
         )
 
 
