@@ -179,5 +179,6 @@ def _subject(mapper: Mapper[Any], values: dict[str, Any]) -> str:
 
 
 def _mapper_of(statement: Insert | Update | Delete) -> Mapper[Any] | None:
+    table = statement.table.description  # the statement holds a copy of the table
     mappers = Base.registry.mappers
-    return next((mapper for mapper in mappers if mapper.local_table is statement.table), None)
+    return next((item for item in mappers if item.local_table.description == table), None)
