@@ -185,3 +185,23 @@ def luminance(colour: str) -> float:
     channels = [int(colour.strip()[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+async def test_the_audit_log_is_read_by_keyboard_and_on_a_phone(
+    stage: Any, console_url: str, open_page: OpenPage
+) -> None:
+    long = "x" * 63
+    for name in (long, "cam-1", "cam-2"):
+        await stage.add_device(name, site=long)
+    async with open_page(viewport={"width": 360, "height": 800}) as page:
+        await page.click("nav >> text=Audit")
+        await expect(page.locator("h2")).to_have_text("Audit")
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        assert await page.evaluate(CUT_OFF) == []
+        await page.focus("[name=subject]")
+        await page.keyboard.type("cam-1")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await expect(page.locator("tbody")).to_contain_text("device/cam-1")
+        await page.click("text=Show all")
+        await expect(page.locator("tbody tr")).to_have_count(4)

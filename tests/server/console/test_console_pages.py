@@ -192,3 +192,26 @@ async def test_security_headers(people: httpx.AsyncClient, path: str) -> None:
 async def test_the_details_of_an_unknown_device_are_an_error(people: httpx.AsyncClient) -> None:
     answer = await people.get("/console/devices/nobody")
     assert (answer.status_code, answer.json()["code"]) == (404, "DEVICE_UNKNOWN")
+
+
+async def test_the_audit_page_lists_filters_and_escapes(
+    stage: Any, people: httpx.AsyncClient
+) -> None:
+    for name in ("cam-1", "cam-2"):
+        await stage.add_device(name, site="<b>mill</b>")
+    everything = (await people.get("/console/audit")).text
+    assert "device/cam-1" in everything
+    assert "device/cam-2" in everything
+    assert "<b>mill" not in everything
+    assert "&lt;b&gt;mill" in everything
+    assert '<a href="/console/audit" aria-current="page">Audit</a>' in everything
+    chosen = (await people.get("/console/audit", params={"subject": "cam-1"})).text
+    assert "device/cam-1" in chosen
+    assert "device/cam-2" not in chosen
+    nothing = await people.get("/console/audit", params={"actor": '"><script>'})
+    assert "No line of the log fits." in nothing.text
+    assert "<script>" not in nothing.text
+    assert "script-src 'self'" in nothing.headers["content-security-policy"]
+    earlier = (await people.get("/console/audit", params={"before": 2})).text
+    assert "device/cam-1" not in earlier
+    assert (await people.get("/console/audit", params={"before": 0})).status_code == 422

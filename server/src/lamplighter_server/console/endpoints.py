@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope, Send
 
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.audit import service as audit
 from lamplighter_server.console import pages, reading
 from lamplighter_server.console.pages import Pages, Snapshot
 from lamplighter_server.console.shared import Shared
@@ -27,11 +28,12 @@ LOOK_INTERVAL_S: Final = 0.4
 BEAT_S: Final = 10.0
 """A page that hears nothing for three beats says so."""
 RETRY_MS: Final = 2000
+AUDIT_LINES: Final = 100
 
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -81,6 +83,18 @@ class Console:
         """
         return self._pages.device(await reading.device(self._context, name))
 
+    async def audit(self, actor: str, subject: str, before: int | None) -> str:
+        """The newest lines of the audit log, or those below a sequence."""
+        async with self._context.database.reading() as session:
+            lines = await audit.ls(
+                session,
+                actor=actor or None,
+                subject=subject or None,
+                before=before,
+                limit=AUDIT_LINES,
+            )
+        return self._pages.audit(lines, actor=actor, subject=subject, limit=AUDIT_LINES)
+
     async def stream(self, shown: str) -> AsyncIterator[bytes]:
         """Server-sent events: `change` when something did, `beat` while nothing does.
 
@@ -118,6 +132,15 @@ def router(console: Console) -> APIRouter:
     @routes.get("/console/devices/{device}")
     async def get_device(device: str) -> HTMLResponse:
         return HTMLResponse(await console.device(device), headers=_FRESH)
+
+    @routes.get("/console/audit")
+    async def get_audit(
+        actor: str = "",
+        subject: str = "",
+        before: Annotated[int | None, Query(ge=1)] = None,
+    ) -> HTMLResponse:
+        page = await console.audit(actor.strip(), subject.strip(), before)
+        return HTMLResponse(page, headers=_FRESH)
 
     @routes.get("/api/v1/stream")
     async def get_stream(

@@ -6,13 +6,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lamplighter_server import __version__
+from lamplighter_server.audit.chain import Line
 from lamplighter_server.console import lamps, picture, plots
 from lamplighter_server.console.reading import DeviceFacts, Facts, Observed
 
 _HERE: Final = Path(__file__).parent
+#: Longer values of the audit log are cut; the command line and an export have them whole.
+MAX_BRIEF: Final = 160
 STATIC: Final = _HERE / "static"
 Boxes = Mapping[str, Mapping[str, str]]
 """Box of the page to its parts in order: part id to HTML."""
@@ -29,7 +33,6 @@ class Pages:
     """The templates of the console. Everything that is put into them is escaped."""
 
     def __init__(self, fleet: str) -> None:
-        self._fleet = fleet
         self._environment = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -38,11 +41,18 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.globals |= {
+            "fleet": fleet,
+            "version": __version__,
             "words": lamps.WORDS,
             "plot_width": plots.WIDTH,
             "plot_height": plots.HEIGHT,
         }
-        self._environment.filters |= {"utc": _utc, "rfc3339": _rfc3339, "size": _size}
+        self._environment.filters |= {
+            "utc": _utc,
+            "rfc3339": _rfc3339,
+            "size": _size,
+            "brief": _brief,
+        }
 
     def snapshot(self, facts: Facts, observed: Sequence[Observed]) -> Snapshot:
         """Render every live part."""
@@ -68,11 +78,23 @@ class Pages:
 
     def page(self, snapshot: Snapshot) -> str:
         """The whole page."""
-        return self._render("page.html", fleet=self._fleet, snapshot=snapshot, version=__version__)
+        return self._render("page.html", here="/", snapshot=snapshot)
 
     def device(self, facts: DeviceFacts) -> str:
         """What the console tells of one device beyond its row."""
         return self._render("device.html", facts=facts)
+
+    def audit(self, lines: Sequence[Line], *, actor: str, subject: str, limit: int) -> str:
+        """A page of the audit log; a full one leads to the earlier lines."""
+        earlier = lines[-1].sequence if len(lines) == limit else None
+        return self._render(
+            "audit.html",
+            here="/console/audit",
+            lines=lines,
+            actor=actor,
+            subject=subject,
+            earlier=earlier,
+        )
 
     def _render(self, template: str, **values: Any) -> str:  # noqa: ANN401 - a template's values
         return self._environment.get_template(template).render(values)
@@ -106,6 +128,12 @@ def _utc(moment: datetime) -> str:
 
 def _rfc3339(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _brief(value: Any) -> str:  # noqa: ANN401 - JSON
+    """A value in one line."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= MAX_BRIEF else f"{text[: MAX_BRIEF - 1]}…"
 
 
 def _size(size_bytes: float) -> str:
