@@ -15,13 +15,14 @@ SLICES = {
     "blobs",
     "devices",
     "drift",
+    "provenance",
     "releases",
     "rollouts",
     "telemetry",
     "trust",
 }
 #: What a slice shows to the others: what it does, and what it speaks of.
-PUBLIC_MODULES = {"models", "objects", "selection", "service"}
+PUBLIC_MODULES = {"history", "models", "objects", "selection", "service"}
 #: Writes that the audit log does not see.
 UNSEEN = (
     ".bulk_insert_mappings",

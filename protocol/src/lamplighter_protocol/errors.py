@@ -43,6 +43,12 @@ CATALOGUE: dict[str, Entry] = {
     "ASSIGNMENT_STALE": Entry(409, False, "A newer assignment is already in force; nothing to do."),
     "ASSIGNMENT_EXPIRED": Entry(409, True, "Start the rollout again; the device keeps serving."),
     "REPORT_STALE": Entry(409, False, "A newer report is already stored; nothing to do."),
+    "PROVENANCE_BROKEN": Entry(
+        403, False, "Do not rely on this device's release; the sentence names the link to look at."
+    ),
+    "PROVENANCE_INCOMPLETE": Entry(
+        409, True, "Wait until the device has connected and reported, then ask again."
+    ),
     "CAPABILITY_MISSING": Entry(
         409, False, "Update the agent on this device, or publish a bundle that needs less."
     ),

@@ -16,6 +16,7 @@ from lamplighter_server.drift import endpoints as drift
 from lamplighter_server.errors import install
 from lamplighter_server.figures import endpoints as figures
 from lamplighter_server.limits import BodyLimit
+from lamplighter_server.provenance import endpoints as provenance
 from lamplighter_server.releases import endpoints as releases
 from lamplighter_server.rollouts import endpoints as rollouts
 from lamplighter_server.telemetry import endpoints as telemetry
@@ -34,6 +35,7 @@ _SLICES: Final = (
     alerts,
     audit,
     figures,
+    provenance,
 )
 
 

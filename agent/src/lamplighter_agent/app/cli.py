@@ -53,6 +53,20 @@ def make_parser() -> argparse.ArgumentParser:
     status = _command(commands, "status", "show what the agent does", "--json")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(command=_status)
+    provenance = _command(
+        commands,
+        "provenance",
+        "prove what this device runs and where it comes from",
+        "--export pi-1.json",
+    )
+    provenance.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="where to write it, for 'lamplighter device provenance --verify FILE' "
+        "(default: standard output)",
+    )
+    provenance.set_defaults(command=_provenance)
     return parser
 
 
@@ -123,3 +137,15 @@ def _status(chosen: argparse.Namespace) -> int:
     text = msgspec.json.encode(status).decode() if chosen.json else describe(status)
     sys.stdout.write(text + "\n")
     return 0 if status.running else 1
+
+
+def _provenance(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.app.provenance import collect
+    from lamplighter_protocol.provenance import encode_provenance
+
+    raw = encode_provenance(collect(DataDir.choose(chosen.data_dir)))
+    if chosen.export is None:
+        sys.stdout.buffer.write(raw + b"\n")
+    else:
+        chosen.export.write_bytes(raw)
+    return 0

@@ -51,6 +51,11 @@ class DataDir:
         return self.path / "trust"
 
     @property
+    def reported(self) -> Path:
+        """The newest report as it was signed."""
+        return self.path / "reported.dsse.json"
+
+    @property
     def run(self) -> Path:
         """Sockets, and a folder of links per worker; made anew at each start."""
         return self.path / "run"

@@ -1,8 +1,10 @@
 """Signs and publishes what the device says it has, on each change and on each connection."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from lamplighter_agent.app.fetcher import Fetcher
@@ -18,6 +20,7 @@ from lamplighter_protocol.topics import Topics
 
 #: Changes within this time make one report: the newest state is what counts.
 GATHER_S: Final = 0.05
+_LOG = logging.getLogger(__name__)
 
 
 def trust_state(trust: Trust) -> TrustState | None:
@@ -44,6 +47,7 @@ class Reporter:
         teller: Teller,
         link: Link,
         *,
+        newest: Path,
         boot: str,
         inventory: Callable[[], Inventory],
         now_utc: Callable[[], datetime],
@@ -55,6 +59,7 @@ class Reporter:
         self._fetcher = fetcher
         self._teller = teller
         self._link = link
+        self._newest = newest
         self._boot = boot
         self._inventory = inventory
         self._now_utc = now_utc
@@ -80,7 +85,18 @@ class Reporter:
             except LamplighterError as error:
                 self._teller.problem(error)
                 continue
-            self._link.publish(topic, self._sign(counter), retain=True)
+            envelope = self._sign(counter)
+            self._keep(envelope)
+            self._link.publish(topic, envelope, retain=True)
+
+    def _keep(self, envelope: bytes) -> None:
+        """For `lamplighter-agent provenance`; the next report replaces what a power cut spoils."""
+        beside = self._newest.with_name(self._newest.name + ".new")
+        try:
+            beside.write_bytes(envelope)
+            beside.replace(self._newest)
+        except OSError as error:  # a full disk must not silence the device
+            _LOG.warning("The report is not kept: %s", error)
 
     def _sign(self, counter: int) -> bytes:
         enrolment, document = self._identity.enrolment, self._journal.document

@@ -94,6 +94,7 @@ class Supervisor:
             fetcher,
             self._teller,
             self._link,
+            newest=data.reported,
             boot=boot,
             inventory=lambda: self._inventory,
             now_utc=self.now_utc,

@@ -111,6 +111,11 @@ async def wanted(session: AsyncSession, device: str | None = None) -> Sequence[W
     return (await session.scalars(query)).all()
 
 
+async def newest(session: AsyncSession, device: str) -> AssignmentRow | None:
+    """The newest envelope of one device."""
+    return await session.get(AssignmentRow, device)
+
+
 async def current(session: AsyncSession) -> Sequence[AssignmentRow]:
     """The newest envelope of every device."""
     return (await session.scalars(select(AssignmentRow).order_by(AssignmentRow.device))).all()

@@ -11,6 +11,7 @@ from lamplighter_server.cli.up import up
 from lamplighter_server.demo.commands import demo
 from lamplighter_server.devices.commands import app as device
 from lamplighter_server.drift.commands import app as drift
+from lamplighter_server.provenance.commands import provenance
 from lamplighter_server.publishing.commands import app as keys
 from lamplighter_server.releases.commands import app as model
 from lamplighter_server.rollouts.commands import app as rollout
@@ -26,6 +27,7 @@ app.command()(up)
 app.command()(demo)
 app.command()(train)
 app.add_typer(keys, name="keys")
+device.command()(provenance)
 app.add_typer(device, name="device")
 app.add_typer(model, name="model")
 app.add_typer(rollout, name="rollout")

@@ -135,6 +135,16 @@ async def load_epoch(session: AsyncSession) -> int:
     return decode_director_keys(require(await _load(session), DIRECTOR_KEYS)).epoch
 
 
+async def newest_delegated(session: AsyncSession) -> dict[str, bytes]:
+    """The published metadata of every delegated role by role."""
+    delegated = {}
+    for name, body in (await _load(session)).items():
+        version, _, role = name.removesuffix(".json").partition(".")
+        if version.isdecimal() and role and role not in VERSIONED:
+            delegated[role] = body
+    return delegated
+
+
 async def _load(session: AsyncSession) -> Files:
     rows = select(TrustFileRow).where(TrustFileRow.published).order_by(TrustFileRow.name)
     return {row.name: row.body for row in await session.scalars(rows)}
