@@ -19,7 +19,7 @@ from lamplighter_agent.app.supervisor import Supervisor
 from lamplighter_agent.store.identity import Enrolment, Identity, new_key, save_identity
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.bundle import HealthPolicy, Manifest
-from lamplighter_protocol.reported import ModelReport, Reported
+from lamplighter_protocol.reported import ModelReport, Reported, accept_reported
 
 KEY = os.urandom(32)
 DEVICE_KEY = new_key()
@@ -151,6 +151,14 @@ async def test_a_release_is_fetched_served_committed_and_counted(
         assert "probation" in phases
     assert cloud.presence[0] == b"online"
     assert not board.status().connected
+    kept = accept_reported(
+        DataDir(board.data).reported.read_bytes(),
+        device=DEVICE,
+        fleet=FLEET,
+        key=DEVICE_KEY.public_key(),
+        last_counter=-1,
+    )
+    assert kept.counter >= report.counter
 
 
 async def commit(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from lamplighter_server.cli.api import Api, connect
-from lamplighter_server.cli.output import JsonOption, print_json, print_table
+from lamplighter_server.cli.output import JsonOption, print_json
 
 if TYPE_CHECKING:
     from lamplighter_server.audit.chain import Line
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Who changed what, in a chain that shows tampering.")
 
 PAGE_LINES: Final = 1000
+#: Longer values are cut; --json has them whole.
+MAX_SHOWN: Final = 80
 _DAYS: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
@@ -55,21 +57,13 @@ def ls(
     if as_json:
         print_json(lines)
         return
-    print_table(
-        ("Line", "Time", "Actor", "Action", "Subject", "Before", "After"),
-        [
-            (
-                line["sequence"],
-                line["at_utc"],
-                line["actor"],
-                line["action"],
-                line["subject"],
-                _facts(line["before"]),
-                _facts(line["after"]),
-            )
-            for line in lines
-        ],
-    )
+    for line in lines:
+        typer.echo(
+            f"{line['sequence']}  {line['at_utc']}  {line['actor']}  {line['action']}  "
+            f"{line['subject']}"
+        )
+        for text in _told(line["before"], line["after"]):
+            typer.echo(f"    {text}")
     if len(lines) == limit:
         typer.echo(f"Earlier ones: add --before {lines[-1]['sequence']}", err=True)
 
@@ -181,12 +175,15 @@ def _fetch_lines(api: Api) -> "Iterator[Line]":
         after = page[-1]["sequence"]
 
 
-def _facts(values: dict[str, Any] | None) -> str | None:
-    if values is None:
-        return None
-    return ", ".join(f"{name}={_short(value)}" for name, value in values.items())
+def _told(before: dict[str, Any] | None, after: dict[str, Any] | None) -> Iterator[str]:
+    """What has changed, one value a line."""
+    for name in after or before or {}:
+        if before is not None and after is not None:
+            yield f"{name}: {_short(before[name])} -> {_short(after[name])}"
+        else:
+            yield f"{name}: {_short((after or before or {})[name])}"
 
 
 def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    text = "-" if value in (None, "") else str(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
