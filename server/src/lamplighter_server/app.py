@@ -120,13 +120,12 @@ async def _background(context: Context) -> AsyncIterator[None]:
         asyncio.create_task(_forever("the relay", lambda: relay(context))),
         asyncio.create_task(_forever("the listener", listener.run)),
     ]
-    for name, tick in TICKS.items():
-        tasks.append(asyncio.create_task(_every(context, name, tick)))
+    tasks += [asyncio.create_task(_every(context, name)) for name in TICKS]
     try:
         yield
     finally:
         await cancel(tasks)
-        await audit.tick(context)  # what was refused last
+        await _tick(context, "audit")  # what was refused last
 
 
 async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -138,13 +137,17 @@ async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(RESTART_DELAY_S)
 
 
-async def _every(context: Context, name: str, tick: Callable[[Context], Awaitable[None]]) -> None:
+async def _every(context: Context, name: str) -> None:
     while True:
-        try:
-            await tick(context)
-        except Exception:  # noqa: BLE001 - logged, and the rest of the server goes on
-            _log.exception("A fault in the tick of %s; the next one comes", name)
+        await _tick(context, name)
         await asyncio.sleep(context.settings.tick_s)
+
+
+async def _tick(context: Context, name: str) -> None:
+    try:
+        await TICKS[name](context)
+    except Exception:  # noqa: BLE001 - logged, and the rest of the server goes on
+        _log.exception("A fault in the tick of %s; the next one comes", name)
 
 
 class _Door(uvicorn.Server):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiomqtt
-from sqlalchemy import select, text
+from sqlalchemy import literal, select
 
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.telemetry import ONLINE, Event, seal
@@ -227,7 +227,7 @@ async def test_while_the_database_is_slow_nothing_is_lost(
     async with running(relay(context), Listener(context).run()), board.client() as device:
         await eventually(lambda: is_listening(context))
         async with context.database.transaction() as session:
-            await session.execute(text("SELECT 1"))  # holds the writers' lock
+            await session.execute(select(literal(1)))  # holds the writers' lock
             for sequence in range(count):
                 topic = context.topics.device("cam-1", "event")
                 await device.publish(topic, event(board, sequence), qos=1)

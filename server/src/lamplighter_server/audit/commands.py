@@ -1,9 +1,10 @@
 """`lamplighter audit ...`."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -114,15 +115,16 @@ def verify(
     from lamplighter_server.audit import chain
     from lamplighter_server.audit.exported import find_envelopes, read_heads, read_log
 
-    texts = [_read(path).decode(errors="replace") for path in head or []]
-    kept = [raw for text in texts for raw in find_envelopes(text)]
-    if file is not None:
-        found = read_log(_read(file).splitlines())
+    kept = []
+    for path in head or []:
+        with _open(path) as text:
+            kept += find_envelopes(text.read().decode(errors="replace"))
+    with ExitStack() as stack:
+        if file is not None:
+            found = read_log(stack.enter_context(_open(file)))
+        else:
+            found = _fetch_log(stack.enter_context(connect(context)))
         tip = chain.verify(found.lines, [*found.heads, *read_heads(kept, found.log.public_pem)])
-    else:
-        with connect(context) as api:
-            found = _fetch_log(api)
-            tip = chain.verify(found.lines, [*found.heads, *read_heads(kept, found.log.public_pem)])
     covered = max((item.sequence for item in found.heads), default=0)
     facts = {
         "fleet": found.log.fleet,
@@ -141,9 +143,9 @@ def verify(
     )
 
 
-def _read(path: Path) -> bytes:
+def _open(path: Path) -> IO[bytes]:
     try:
-        return path.read_bytes()
+        return path.open("rb")
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}.") from error
 
