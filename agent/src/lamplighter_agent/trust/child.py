@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from lamplighter_agent.trust.metadata import refresh
+from lamplighter_agent.trust.device import refresh
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
 
