@@ -13,7 +13,7 @@ from urllib.parse import quote
 from tuf.api.metadata import MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
 from lamplighter_agent.trust.fetch import Fetch
-from lamplighter_agent.trust.lookup import Found, find_target
+from lamplighter_agent.trust.lookup import Found, Search
 from lamplighter_agent.trust.verdict import (
     Delegator,
     check_unexpired,
@@ -88,6 +88,7 @@ class Client:
         self._refresh_timestamp()
         self._refresh_snapshot()
         self.targets = self.load("targets", self.root)
+        self._search = Search(self.targets, self.load)
 
     @property
     def expires_utc(self) -> dict[str, datetime]:
@@ -106,7 +107,7 @@ class Client:
         Raises:
             LamplighterError: As `refresh`, of a delegated role that had to be asked.
         """
-        return find_target(path, self.targets, self.load)
+        return self._search.find(path)
 
     def fetch_target(self, fetch: Fetch, target: TargetFile, max_bytes: int) -> bytes:
         """The bytes of a target (5.7).

@@ -138,9 +138,7 @@ class Trust:
     async def _ask_child(self) -> TrustView:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "lamplighter_agent.trust.child"),
-            *("--store", str(self._dirs.store)),
-            *("--inbox", str(self._dirs.inbox)),
-            *("--root", str(self._dirs.root_file)),
+            *(str(self._dirs.store), str(self._dirs.inbox), str(self._dirs.root_file)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )

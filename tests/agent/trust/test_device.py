@@ -9,7 +9,8 @@ import pytest
 from tests.agent.tuf_repository import Repository
 
 from lamplighter_agent.trust import child
-from lamplighter_agent.trust.metadata import refresh
+from lamplighter_agent.trust.device import refresh
+from lamplighter_agent.trust.store import Store
 from lamplighter_protocol.assignment import decode_director_keys
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
@@ -38,6 +39,10 @@ class Device:
     @property
     def sets(self) -> list[Path]:
         return sorted((self.path / "store").iterdir())
+
+    @property
+    def kept(self) -> dict[str, bytes]:
+        return Store(self.path / "store").load()
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def test_a_new_root_is_followed(device: Device, repository: Repository) -> None:
 
 
 @pytest.mark.parametrize("name", ["2.targets.json", "2.snapshot.json", "timestamp.json"])
-def test_tampered_metadata_is_refused_and_the_store_stays(
+def test_tampered_metadata_is_refused_and_not_kept(
     device: Device, repository: Repository, name: str
 ) -> None:
     good = device.refresh(repository)
@@ -86,9 +91,8 @@ def test_tampered_metadata_is_refused_and_the_store_stays(
         .replace(b"digits/2", b"digits/3")
         .replace(b'"version":3', b'"version":4')
     )
-    before = device.sets
     device.refuses(repository, "TRUST_REFUSED")
-    assert device.sets == before
+    assert repository.files[name] not in device.kept.values()
     repository.publish()
     assert device.refresh(repository).targets_version > good.targets_version
 
@@ -202,9 +206,7 @@ def test_the_child_prints_its_verdict(
     ran = subprocess.run(
         [
             *(sys.executable, "-m", child.__name__),
-            *("--store", str(device.path / "store")),
-            *("--inbox", str(device.path / "inbox")),
-            *("--root", str(device.path / "root.json")),
+            *(str(device.path / name) for name in ("store", "inbox", "root.json")),
         ],
         capture_output=True,
         check=False,
