@@ -18,7 +18,15 @@ from lamplighter_protocol.assignment import (
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.bundle import Manifest, decode_manifest, encode_manifest
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.trust import SignedTarget, TrustView, agree_on_release
+from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.trust import (
+    TOP_LEVEL,
+    ModelPolicy,
+    SignedTarget,
+    TrustView,
+    agree_on_release,
+    allows_release,
+)
 
 NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
 DIRECTOR = dsse.SoftwareSigner(private := ed25519.Ed25519PrivateKey.generate())
@@ -95,12 +103,24 @@ def view(raw: bytes, path: str = "models/digits/1/bundle.json") -> TrustView:
         issued_floor_utc=NOW,
         director=KEYS,
         targets={path: SignedTarget(sha256=blob.sha256, size_bytes=blob.size_bytes)},
+        expires_utc=dict.fromkeys(TOP_LEVEL, NOW + timedelta(days=1)),
     )
+
+
+def agree(
+    raw: bytes,
+    wanted: AssignedModel,
+    seen: TrustView,
+    *,
+    running: int | None = None,
+    now_utc: datetime = NOW,
+) -> Manifest:
+    return agree_on_release(raw, wanted, seen, running=running, machine="aarch64", now_utc=now_utc)
 
 
 def test_both_sides_agree(manifest: Manifest) -> None:
     raw = encode_manifest(manifest)
-    assert agree_on_release(raw, assigned(raw), view(raw), running=1) == manifest
+    assert agree(raw, assigned(raw), view(raw), running=1) == manifest
 
 
 Case = tuple[bytes, AssignedModel, TrustView, int | None]
@@ -130,23 +150,70 @@ def downgrade(raw: bytes) -> Case:
 def test_one_side_alone_can_run_nothing(manifest: Manifest, case: Callable[[bytes], Case]) -> None:
     raw, wanted, seen, running = case(encode_manifest(manifest))
     with pytest.raises(LamplighterError) as refused:
-        agree_on_release(raw, wanted, seen, running=running)
+        agree(raw, wanted, seen, running=running)
     assert refused.value.code == "TRUST_REFUSED"
 
 
 def test_a_downgrade_that_was_asked_for_is_allowed(manifest: Manifest) -> None:
     raw = encode_manifest(manifest)
     wanted = msgspec.structs.replace(assigned(raw), allow_downgrade=True)
-    assert agree_on_release(raw, wanted, view(raw), running=2).release == 1
+    assert agree(raw, wanted, view(raw), running=2).release == 1
 
 
 def test_an_unknown_variant_is_refused(manifest: Manifest) -> None:
     raw = encode_manifest(manifest)
     with pytest.raises(LamplighterError, match="VARIANT_UNSUPPORTED"):
-        agree_on_release(raw, assigned(raw, variant="onnx-int4"), view(raw), running=None)
+        agree(raw, assigned(raw, variant="onnx-int4"), view(raw))
 
 
 def test_a_bundle_that_needs_more_than_we_have_is_refused() -> None:
     raw = encode_manifest(make_manifest(requires=("classification", "teleport")))
     with pytest.raises(LamplighterError, match="teleport"):
         decode_manifest(raw)
+
+
+DIGITS = ModelPolicy(model="digits", minimum_release=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"policies": {"digits": DIGITS}}, "RELEASE_BELOW_MINIMUM"),
+        ({"policies": {"digits": ModelPolicy(model="digits", machines=("x86_64",))}}, "HARDWARE"),
+        ({"refused": {"digits": Failure(code="TRUST_EXPIRED", sentence="Late.")}}, "TRUST_EXPIRED"),
+        ({"expires_utc": {**dict.fromkeys(TOP_LEVEL, NOW + timedelta(1)), "root": NOW}}, "root"),
+    ],
+)
+def test_what_offline_keys_forbid_is_not_even_a_downgrade(
+    manifest: Manifest, changes: dict[str, object], code: str
+) -> None:
+    raw = encode_manifest(manifest)
+    wanted = msgspec.structs.replace(assigned(raw), allow_downgrade=True)
+    with pytest.raises(LamplighterError, match=code):
+        agree(raw, wanted, msgspec.structs.replace(view(raw), **changes), running=3)
+
+
+def test_a_policy_speaks_of_its_own_model_only(manifest: Manifest) -> None:
+    raw = encode_manifest(manifest)
+    other = ModelPolicy(model="cats", minimum_release=9, machines=("z80",))
+    fits = ModelPolicy(model="digits", minimum_release=1, machines=("aarch64", "x86_64"))
+    seen = msgspec.structs.replace(view(raw), policies={"cats": other, "digits": fits})
+    assert agree(raw, assigned(raw), seen) == manifest
+    assert allows_release(seen.policies, "digits", 1)
+    assert allows_release(seen.policies, "birds", 1)
+    assert not allows_release(seen.policies, "cats", 8)
+
+
+def test_changes_end_with_the_role_that_signs_the_target(manifest: Manifest) -> None:
+    raw = encode_manifest(manifest)
+    seen = view(raw)
+    path, signed = next(iter(seen.targets.items()))
+    seen = msgspec.structs.replace(
+        seen,
+        targets={path: msgspec.structs.replace(signed, roles=("targets", "model-digits"))},
+        expires_utc={**seen.expires_utc, "model-digits": NOW + timedelta(hours=1)},
+    )
+    assert seen.changes_until_utc == NOW + timedelta(days=1)
+    assert agree(raw, assigned(raw), seen) == manifest
+    with pytest.raises(LamplighterError, match="model-digits"):
+        agree(raw, assigned(raw), seen, now_utc=NOW + timedelta(hours=1))

@@ -39,6 +39,12 @@ CATALOGUE: dict[str, Entry] = {
     "TRUST_REFUSED": Entry(
         403, False, "The signed metadata does not allow this; compare it with 'model show'."
     ),
+    "RELEASE_BELOW_MINIMUM": Entry(
+        403, False, "Assign a newer release; offline keys raised the minimum in the model's policy."
+    ),
+    "HARDWARE_FORBIDDEN": Entry(
+        403, False, "Offline keys allow this model on other processors only; see its policy."
+    ),
     "ASSIGNMENT_FOREIGN": Entry(403, False, "The assignment names another device or fleet."),
     "ASSIGNMENT_STALE": Entry(409, False, "A newer assignment is already in force; nothing to do."),
     "ASSIGNMENT_EXPIRED": Entry(409, True, "Start the rollout again; the device keeps serving."),

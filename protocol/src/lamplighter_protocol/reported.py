@@ -89,6 +89,8 @@ class TrustState(msgspec.Struct, frozen=True, kw_only=True):
     targets_version: Count
     floor_utc: Utc
     """The device knows that it is not earlier than this."""
+    changes_until_utc: Utc | None = None
+    """The earliest expiry: from then on the device changes nothing, and goes on serving."""
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):

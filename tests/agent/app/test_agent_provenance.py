@@ -21,7 +21,7 @@ from lamplighter_agent.observe.inventory import describe_board
 from lamplighter_agent.store.blobs import BlobStore
 from lamplighter_agent.store.identity import Enrolment, Identity, new_key, save_identity
 from lamplighter_agent.store.journal import Journal
-from lamplighter_agent.trust.metadata import refresh
+from lamplighter_agent.trust.device import refresh
 from lamplighter_protocol.assignment import (
     AssignedModel,
     Assignment,

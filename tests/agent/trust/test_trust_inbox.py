@@ -1,3 +1,4 @@
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,37 @@ async def test_what_the_child_refuses_is_not_asked_again(
     assert not trust.is_due()
 
 
+async def test_what_was_refused_for_its_time_is_asked_again(
+    dirs: TrustDirs, repository: Repository
+) -> None:
+    trust = Trust(dirs)
+    repository.expires["timestamp"] = datetime.now(timezone.utc) - timedelta(hours=1)
+    repository.publish()
+    deliver(trust, repository)
+    with pytest.raises(LamplighterError, match="TRUST_EXPIRED"):
+        await trust.refresh()
+    assert trust.is_due()
+
+
+async def test_policies_are_known_before_anything_is_verified(
+    dirs: TrustDirs, repository: Repository
+) -> None:
+    repository.set_policy("digits", minimum_release=2)
+    repository.publish()
+    trust = Trust(dirs)
+    assert trust.policies == {}
+    deliver(trust, repository)
+    await trust.refresh()
+    assert Trust(dirs).policies == trust.policies
+    assert trust.policies["digits"].minimum_release == 2
+
+
+def test_an_index_of_too_many_files_is_refused(dirs: TrustDirs, repository: Repository) -> None:
+    repository.files |= {f"{number}.x.json": b"{}" for number in range(MAX_FILES)}
+    with pytest.raises(LamplighterError, match="MESSAGE_TOO_LARGE"):
+        Trust(dirs).take("index", repository.index())
+
+
 @pytest.mark.parametrize(
     ("name", "payload", "code"),
     [
@@ -96,7 +128,7 @@ def test_what_does_not_belong_is_refused(
 
 def test_the_inbox_is_bounded(dirs: TrustDirs) -> None:
     trust = Trust(dirs)
-    for number in range(MAX_FILES):
+    for number in range(2 * MAX_FILES):
         trust.take(f"{number}.root.json", b"x")
     with pytest.raises(LamplighterError, match="MESSAGE_TOO_LARGE"):
         trust.take("999.root.json", b"x")

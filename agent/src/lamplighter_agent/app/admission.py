@@ -25,8 +25,9 @@ class Admission:
         """Come to a verdict on an assigned release.
 
         Raises:
-            LamplighterError: Why it is refused: TRUST_REFUSED, CAPABILITY_MISSING,
-                VARIANT_UNSUPPORTED, MESSAGE_MALFORMED, MESSAGE_TOO_LARGE, ASSIGNMENT_EXPIRED.
+            LamplighterError: Why it is refused: TRUST_REFUSED, RELEASE_BELOW_MINIMUM,
+                HARDWARE_FORBIDDEN, CAPABILITY_MISSING, VARIANT_UNSUPPORTED, MESSAGE_MALFORMED,
+                MESSAGE_TOO_LARGE, ASSIGNMENT_EXPIRED.
         """
         if assigned.mode != "active":
             raise LamplighterError(
@@ -79,7 +80,14 @@ class Admission:
         view = await self._signed(assigned)
         await self._services.fetcher.fetch([assigned.manifest])
         raw = await asyncio.to_thread(self._read, assigned)
-        return agree_on_release(raw, assigned, view, running=active.release if active else None)
+        return agree_on_release(
+            raw,
+            assigned,
+            view,
+            running=active.release if active else None,
+            machine=platform.machine(),
+            now_utc=self._services.now_utc(),
+        )
 
     async def _signed(self, assigned: AssignedModel) -> TrustView:
         """Metadata that allows the release; it may arrive a little after the assignment."""
@@ -90,7 +98,12 @@ class Admission:
             newer = trust.refreshed
             try:
                 if trust.view is not None:
-                    agree_on_target(assigned, trust.view)
+                    agree_on_target(
+                        assigned,
+                        trust.view,
+                        machine=platform.machine(),
+                        now_utc=self._services.now_utc(),
+                    )
                     return trust.view
             except LamplighterError:
                 if is_late and not trust.is_behind:

@@ -67,7 +67,29 @@ def make_parser() -> argparse.ArgumentParser:
         "(default: standard output)",
     )
     provenance.set_defaults(command=_provenance)
+    _add_tuf(commands)
     return parser
+
+
+def _add_tuf(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The protocol of the public tests of TUF clients, which fixes every name."""
+    tuf = commands.add_parser(
+        "tuf",
+        help="speak the protocol of the public TUF conformance tests",
+        description="The agent's TUF client over HTTP, for the public conformance tests.",
+        epilog="example: lamplighter-agent tuf --metadata-dir D --metadata-url URL refresh",
+    )
+    tuf.add_argument("--metadata-dir", type=Path, required=True, metavar="DIR")
+    tuf.add_argument("--metadata-url", default="", metavar="URL")
+    tuf.add_argument("--target-name", action="append", default=[], metavar="PATH")
+    tuf.add_argument("--target-base-url", default="", metavar="URL")
+    tuf.add_argument("--target-dir", type=Path, metavar="DIR")
+    steps = tuf.add_subparsers(required=True, metavar="STEP", dest="step")
+    init = steps.add_parser("init", help="begin with a trusted root")
+    init.add_argument("root", type=Path, metavar="ROOT")
+    steps.add_parser("refresh", help="update the four top-level roles")
+    steps.add_parser("download", help="update, then bring targets")
+    tuf.set_defaults(command=_tuf)
 
 
 def _command(
@@ -119,6 +141,24 @@ def _run(chosen: argparse.Namespace) -> int:
         await Supervisor(identity, settings).run()
 
     asyncio.run(supervise())
+    return 0
+
+
+def _tuf(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.trust import commands
+
+    if chosen.step == "init":
+        commands.init(chosen.metadata_dir, chosen.root)
+    elif chosen.step == "refresh":
+        commands.refresh(chosen.metadata_dir, chosen.metadata_url)
+    else:
+        commands.download(
+            chosen.metadata_dir,
+            chosen.metadata_url,
+            chosen.target_name,
+            chosen.target_base_url,
+            chosen.target_dir or Path(),
+        )
     return 0
 
 

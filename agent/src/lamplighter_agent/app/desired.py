@@ -37,9 +37,10 @@ class Desired:
         """The newest accepted assignment that has not expired; None forbids changes.
 
         Args:
-            view: The verified metadata with the director's keys; without it nothing is accepted.
+            view: The verified metadata with the director's keys; without it, or when it has
+                expired, nothing is accepted.
         """
-        if self._newest is None or view is None:
+        if self._newest is None or view is None or view.changes_until_utc <= self._now_utc():
             return None
         if self._judged is None or self._judged != (self._newest, view):
             try:

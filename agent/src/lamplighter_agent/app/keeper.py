@@ -7,7 +7,7 @@ from typing import Final
 
 from lamplighter_agent.app.services import Services, failure_of
 from lamplighter_agent.app.slots import Slot
-from lamplighter_agent.core.state import Installed, fall_back, lose_files
+from lamplighter_agent.core.state import Installed, fall_back, lose_files, without_forbidden
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.telemetry import Event
 
@@ -84,6 +84,7 @@ class Keeper:
         model = self._services.journal.model(self._model)
         damaged = error.code == "STORE_CORRUPT"
         often = len(self._losses) > MAX_LOSSES and now_mono - self._losses[0] < LOSSES_WITHIN_S
+        model = without_forbidden(model, self._services.trust.policies)
         # Without a previous release the best that can be done is to try again.
         if not damaged and not (often and model.previous is not None):
             return False

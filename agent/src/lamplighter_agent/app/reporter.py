@@ -32,6 +32,7 @@ def trust_state(trust: Trust) -> TrustState | None:
         root_version=view.root_version,
         targets_version=view.targets_version,
         floor_utc=view.issued_floor_utc,
+        changes_until_utc=view.changes_until_utc,
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -87,6 +88,21 @@ def describe(status: Status) -> str:
             lines.append(f"  update to release {attempt.release}: {attempt.phase}")
             if attempt.failure:
                 lines.append(f"  {attempt.failure.code}: {attempt.failure.sentence}")
+    lines.append(_describe_trust(status.trust, status.at_utc))
     if status.problem:
         lines.append(f"last problem: {status.problem.code}: {status.problem.sentence}")
     return "\n".join(lines)
+
+
+def _describe_trust(trust: TrustState | None, at_utc: datetime) -> str:
+    """The offline policy in one line: how stale, changes until when; serving never stops."""
+    if trust is None or trust.changes_until_utc is None:
+        return "trust: nothing verified since the start, so nothing is changed; serving goes on"
+    until = f"{trust.changes_until_utc:%Y-%m-%d %H:%M} UTC"
+    changes = (
+        f"changes are allowed until {until}"
+        if at_utc < trust.changes_until_utc
+        else f"no changes since {until}"
+    )
+    age_h = (at_utc - trust.floor_utc) / timedelta(hours=1)
+    return f"trust: newest metadata is {age_h:.0f} h old; {changes}; serving never stops"

@@ -235,14 +235,20 @@ class Supervisor:
 
     async def _follow_trust(self) -> None:
         self._trust.changed.set()  # what came before the restart
+        first_s, max_s = self._settings.retry_first_s, self._settings.retry_max_s
+        pause_s = first_s
         while True:
-            await self._trust.changed.wait()
+            # What was refused for its time or a full disk is due again after a pause.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._trust.changed.wait(), pause_s)
             self._trust.changed.clear()
             if not self._trust.is_due():
                 continue
             try:
                 await self._trust.refresh()
+                pause_s = first_s
             except LamplighterError as error:
+                pause_s = min(2 * pause_s, max_s)
                 self._teller.problem(error)
             self._teller.changed()
             self._teller.settled()

@@ -20,6 +20,7 @@ from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
 from lamplighter_protocol.telemetry import Event as Told
+from lamplighter_protocol.trust import allows_release
 
 _Ending = tuple[Event, Failure | None]
 #: How long a worker that is to end may take for its open connections.
@@ -214,9 +215,12 @@ class ModelUpdater:
                 sentence=f"The candidate was started {self._attempt.starts} times without an end.",
             )
             return "looped", failure
-        await self._save(model_state.started)
         candidate = self._attempt.candidate
         assert candidate is not None  # noqa: S101 - trust has agreed
+        if not allows_release(self._services.trust.policies, self.name, candidate.release):
+            sentence = f"The signed minimum of {self.name} has passed release {candidate.release}."
+            return "load-failed", Failure(code="RELEASE_BELOW_MINIMUM", sentence=sentence)
+        await self._save(model_state.started)
         if self._candidate is not None:
             await self._candidate.stop()
         try:

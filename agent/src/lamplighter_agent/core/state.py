@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -11,6 +12,7 @@ from lamplighter_agent.core.update import MAX_STARTS, RESTING, Effect, Event, St
 from lamplighter_protocol.assignment import AssignedModel, Generation, Utc
 from lamplighter_protocol.names import Count, Name, Release, Sha256
 from lamplighter_protocol.reported import Active, Attempt, Failure, ModelReport
+from lamplighter_protocol.trust import ModelPolicy, allows_release
 
 #: The states in which the candidate answers requests.
 SERVING: Final[frozenset[State]] = frozenset({"probation"})
@@ -200,6 +202,14 @@ def lose_files(model: ModelState) -> ModelState:
     if attempt is not None and attempt.state in RESTING:
         attempt = None
     return msgspec.structs.replace(model, active=model.previous, previous=None, attempt=attempt)
+
+
+def without_forbidden(model: ModelState, policies: Mapping[str, ModelPolicy]) -> ModelState:
+    """The model without a previous release that offline keys forbid to go back to."""
+    previous = model.previous
+    if previous is None or allows_release(policies, model.model, previous.release):
+        return model
+    return msgspec.structs.replace(model, previous=None)
 
 
 def _replace_attempt(model: ModelState, **changes: object) -> ModelState:

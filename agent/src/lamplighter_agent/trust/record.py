@@ -1,12 +1,10 @@
 """The verified metadata as a record for others to check; no TUF library is needed to hand it on."""
 
-import re
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from lamplighter_protocol.errors import LamplighterError
 
-_ROOT: Final = re.compile(r"([0-9]+)\.root\.json")
 
 
 class Record(NamedTuple):
@@ -32,16 +30,12 @@ def read_record(store: Path, pinned_root: bytes) -> Record:
     """
     current = store / "current"
     try:
-        later = sorted(
-            (int(found[1]), path)
-            for path in current.rglob("*.root.json")
-            if (found := _ROOT.fullmatch(path.name)) and int(found[1]) > 1
-        )
+        later = sorted(current.glob("*.root"), key=lambda path: int(path.stem))
         return Record(
-            roots=(pinned_root, *(path.read_bytes() for _, path in later)),
+            roots=(pinned_root, *(path.read_bytes() for path in later)),
             targets=(current / "targets.json").read_bytes(),
             delegated={path.stem: path.read_bytes() for path in current.glob("model-*.json")},
-            director_keys=(current / "director-keys.json").read_bytes(),
+            director_keys=(current / "director-keys").read_bytes(),
         )
     except FileNotFoundError as error:
         raise LamplighterError(

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from lamplighter_agent.durable import disk_errors
+from lamplighter_agent.trust.policies import read_policies
 from lamplighter_protocol.canonical import decode, sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import MAX_ENVELOPE_BYTES, MAX_TRUST_FILE_BYTES
@@ -16,9 +18,10 @@ from lamplighter_protocol.reported import Failure
 from lamplighter_protocol.trust import TrustIndex, TrustView
 
 INDEX: Final = "index"
-MAX_FILES: Final = 64
+#: Of one published set; the inbox holds two, as a new one arrives file by file.
+MAX_FILES: Final = 256
 CHILD_TIMEOUT_S: Final = 60.0
-_NAME: Final = re.compile(r"([0-9]{1,9}\.)?[a-z][a-z0-9-]{0,62}\.json")
+_NAME: Final = re.compile(r"([0-9]{1,9}\.)?[a-z][a-z0-9-]{0,127}\.json")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Trust:
         self._dirs = dirs
         self.view: TrustView | None = None
         """The outcome of the newest successful refresh of this process."""
+        self.policies = read_policies(dirs.store)
+        """What offline keys last said of models; in force however old it is."""
         self.changed = asyncio.Event()
         """Set at each file that arrives, to be cleared by whoever refreshes."""
         self.refreshed = asyncio.Event()
@@ -63,7 +68,8 @@ class Trust:
         """Store one file of the trust topics.
 
         Raises:
-            LamplighterError: NAME_INVALID, MESSAGE_MALFORMED (the index) or MESSAGE_TOO_LARGE.
+            LamplighterError: NAME_INVALID, MESSAGE_MALFORMED (the index), MESSAGE_TOO_LARGE or
+                DISK_FULL.
         """
         if name != INDEX and _NAME.fullmatch(name) is None:
             raise LamplighterError("NAME_INVALID", f"{name!r} is not a trust file.")
@@ -76,12 +82,13 @@ class Trust:
             return  # a cleared topic: an old file that nobody needs any more
         if name == INDEX:
             _decode_index(payload)
-        elif len(self._digests) >= MAX_FILES and name not in self._digests:
-            raise LamplighterError("MESSAGE_TOO_LARGE", f"More than {MAX_FILES} trust files.")
+        elif len(self._digests) >= 2 * MAX_FILES and name not in self._digests:
+            raise LamplighterError("MESSAGE_TOO_LARGE", f"More than {2 * MAX_FILES} trust files.")
         place = self._dirs.inbox / name
         beside = place.with_name(name + "~")
-        beside.write_bytes(payload)
-        beside.replace(place)
+        with disk_errors():
+            beside.write_bytes(payload)
+            beside.replace(place)
         self._digests[name] = sha256(payload)
         self.changed.set()
 
@@ -103,17 +110,23 @@ class Trust:
         """Verify the inbox in a child process; its outcome becomes `view`.
 
         Raises:
-            LamplighterError: What the child says: TRUST_EXPIRED, TRUST_REFUSED, TRUST_MISSING or
-                DISK_FULL; the view stays.
+            LamplighterError: What the child says, and the view stays: TRUST_REFUSED or
+                MESSAGE_TOO_LARGE; or TRUST_EXPIRED, TRUST_MISSING or DISK_FULL, after which the
+                same index is due again.
         """
         index, listed = self._digests.get(INDEX), {file.name for file in self._index().files}
         self._verified_index = index
         self._refreshing = True
         try:
             view = await self._ask_child()
+        except LamplighterError as error:
+            if error.retryable:
+                self._verified_index = None
+            raise
         finally:
             self._refreshing = False
         self.view = view
+        self.policies = read_policies(self._dirs.store)
         self.refreshed.set()
         self.refreshed = asyncio.Event()
         if self._digests.get(INDEX) == index:
@@ -125,9 +138,7 @@ class Trust:
     async def _ask_child(self) -> TrustView:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "lamplighter_agent.trust.child"),
-            *("--store", str(self._dirs.store)),
-            *("--inbox", str(self._dirs.inbox)),
-            *("--root", str(self._dirs.root_file)),
+            *(str(self._dirs.store), str(self._dirs.inbox), str(self._dirs.root_file)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -151,4 +162,7 @@ class Trust:
 
 
 def _decode_index(raw: bytes) -> TrustIndex:
-    return decode(raw, TrustIndex, what="The trust index", max_bytes=MAX_ENVELOPE_BYTES)
+    index = decode(raw, TrustIndex, what="The trust index", max_bytes=MAX_ENVELOPE_BYTES)
+    if len(index.files) > MAX_FILES:
+        raise LamplighterError("MESSAGE_TOO_LARGE", f"The index lists over {MAX_FILES} files.")
+    return index

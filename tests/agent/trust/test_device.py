@@ -9,7 +9,9 @@ import pytest
 from tests.agent.tuf_repository import Repository
 
 from lamplighter_agent.trust import child
-from lamplighter_agent.trust.metadata import refresh
+from lamplighter_agent.trust.device import refresh
+from lamplighter_agent.trust.policies import read_policies
+from lamplighter_agent.trust.store import Store
 from lamplighter_protocol.assignment import decode_director_keys
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
@@ -38,6 +40,10 @@ class Device:
     @property
     def sets(self) -> list[Path]:
         return sorted((self.path / "store").iterdir())
+
+    @property
+    def kept(self) -> dict[str, bytes]:
+        return Store(self.path / "store").load()
 
 
 @pytest.fixture
@@ -74,7 +80,7 @@ def test_a_new_root_is_followed(device: Device, repository: Repository) -> None:
 
 
 @pytest.mark.parametrize("name", ["2.targets.json", "2.snapshot.json", "timestamp.json"])
-def test_tampered_metadata_is_refused_and_the_store_stays(
+def test_tampered_metadata_is_refused_and_not_kept(
     device: Device, repository: Repository, name: str
 ) -> None:
     good = device.refresh(repository)
@@ -86,9 +92,8 @@ def test_tampered_metadata_is_refused_and_the_store_stays(
         .replace(b"digits/2", b"digits/3")
         .replace(b'"version":3', b'"version":4')
     )
-    before = device.sets
     device.refuses(repository, "TRUST_REFUSED")
-    assert device.sets == before
+    assert repository.files[name] not in device.kept.values()
     repository.publish()
     assert device.refresh(repository).targets_version > good.targets_version
 
@@ -187,6 +192,111 @@ def test_what_a_power_cut_left_is_swept(device: Device, repository: Repository) 
     assert len(device.sets) == 2
 
 
+def test_a_board_without_a_clock_judges_by_the_signed_floor(
+    device: Device, repository: Repository
+) -> None:
+    now_utc = device.clock_utc
+    repository.issued_utc = now_utc.isoformat()
+    repository.publish()
+    device.clock_utc = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    assert device.refresh(repository).issued_floor_utc == now_utc
+    for role in ("timestamp", "snapshot", "targets"):
+        repository.expires[role] = now_utc - timedelta(seconds=1)
+        repository.publish()
+        device.refuses(repository, "TRUST_EXPIRED")
+        repository.expires[role] = now_utc + timedelta(days=1)
+
+
+def test_a_clock_that_is_ahead_refuses_and_does_no_lasting_harm(
+    device: Device, repository: Repository
+) -> None:
+    view = device.refresh(repository)
+    now_utc, kept = device.clock_utc, device.kept
+    device.clock_utc = datetime(2099, 1, 1, tzinfo=timezone.utc)
+    device.refuses(repository, "TRUST_EXPIRED")
+    assert device.kept == kept
+    device.clock_utc = now_utc
+    assert device.refresh(repository) == view
+
+
+def test_another_pinned_root_begins_anew(device: Device, repository: Repository) -> None:
+    repository.publish()
+    device.refresh(repository)
+    other = Repository()
+    device.root = other.root_bytes
+    assert device.refresh(other).targets_version == 1
+
+
+def test_a_damaged_root_is_climbed_to_from_the_pinned_one(
+    device: Device, repository: Repository
+) -> None:
+    repository.publish_root()
+    device.refresh(repository)
+    (device.path / "store/current/root.json").write_bytes(b"{")
+    assert device.refresh(repository).root_version == 2
+
+
+@pytest.mark.parametrize("name", ["floor", "policies", "director-keys", "timestamp.json"])
+def test_a_damaged_file_of_the_store_does_not_stop_the_device(
+    device: Device, repository: Repository, name: str
+) -> None:
+    view = device.refresh(repository)
+    (device.path / "store/current" / name).write_bytes(b"\xff")
+    assert device.refresh(repository) == view
+
+
+def test_a_role_cannot_pass_for_what_the_device_keeps(
+    device: Device, repository: Repository
+) -> None:
+    for role in ("floor", "policies", "pinned-root", "director-keys", "current"):
+        repository.delegate(role, "models/*/*")
+    repository.publish()
+    before = device.refresh(repository)
+    assert device.refresh(repository) == before
+    assert device.kept["pinned-root"] == device.root
+
+
+def test_delegated_roles_arrive_as_files_of_their_own(
+    device: Device, repository: Repository
+) -> None:
+    role = f"model-{'x' * 63}"
+    repository.delegate(role, f"models/{'x' * 63}/*/*")
+    repository.add("x" * 63, 1, b"x", role=role)
+    repository.publish()
+    view = device.refresh(repository)
+    assert view.targets[f"models/{'x' * 63}/1/bundle.json"].roles == ("targets", role)
+    assert role in view.expires_utc
+    del repository.files[f"1.{role}.json"]
+    assert device.refresh(repository) == view
+
+
+def test_policies_outlive_what_brought_them(device: Device, repository: Repository) -> None:
+    repository.delegate("model-cats", "models/cats/*")
+    repository.set_policy("cats", "model-cats", minimum_release=2)
+    repository.set_policy("digits", minimum_release=3)
+    repository.publish()
+    assert device.refresh(repository).policies.keys() == {"cats", "digits"}
+    repository.expires["model-cats"] = device.clock_utc - timedelta(hours=1)
+    repository.set_policy("digits", minimum_release=4)
+    repository.publish()
+    view = device.refresh(repository)
+    assert view.refused["cats"].code == "TRUST_EXPIRED"
+    remembered = read_policies(device.path / "store")
+    assert remembered["cats"].minimum_release == 2
+    assert remembered["digits"].minimum_release == 4
+    device.clock_utc += timedelta(days=99)
+    device.refuses(repository, "TRUST_EXPIRED")
+    assert read_policies(device.path / "store") == remembered
+
+
+def test_256_roles_of_a_fleet_are_followed(device: Device, repository: Repository) -> None:
+    for number in range(250):
+        repository.delegate(f"model-m{number}", f"models/m{number}/*", f"models/m{number}/*/*")
+        repository.add(f"m{number}", 1, b"x", role=f"model-m{number}")
+    repository.publish()
+    assert len(device.refresh(repository).targets) == 251
+
+
 @pytest.mark.parametrize(
     ("spoil", "status"), [(lambda _: None, 0), (lambda files: files.pop("timestamp.json"), 1)]
 )
@@ -202,9 +312,7 @@ def test_the_child_prints_its_verdict(
     ran = subprocess.run(
         [
             *(sys.executable, "-m", child.__name__),
-            *("--store", str(device.path / "store")),
-            *("--inbox", str(device.path / "inbox")),
-            *("--root", str(device.path / "root.json")),
+            *(str(device.path / name) for name in ("store", "inbox", "root.json")),
         ],
         capture_output=True,
         check=False,
