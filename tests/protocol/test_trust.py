@@ -12,11 +12,13 @@ from lamplighter_protocol.assignment import (
     Assignment,
     DirectorKeys,
     Generation,
+    HighWater,
     accept_assignment,
     sign_assignment,
 )
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.bundle import Manifest, decode_manifest, encode_manifest
+from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
 from lamplighter_protocol.trust import (
@@ -57,7 +59,7 @@ def assignment(**changes: object) -> Assignment:
     return Assignment(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def accept(raw: bytes, last: Generation | None = None) -> Assignment:
+def accept(raw: bytes, last: HighWater | None = None) -> Assignment:
     return accept_assignment(
         raw, device="pi-1", fleet="main", director=KEYS, last=last, now_utc=NOW
     )
@@ -67,7 +69,7 @@ def test_a_signed_assignment_is_accepted_and_so_is_its_redelivery() -> None:
     wanted = assignment()
     raw = sign_assignment(wanted, DIRECTOR)
     assert accept(raw) == wanted
-    assert accept(raw, last=wanted.generation) == wanted
+    assert accept(raw, last=HighWater(wanted.generation, sha256(raw))) == wanted
 
 
 @pytest.mark.parametrize(
@@ -78,13 +80,14 @@ def test_a_signed_assignment_is_accepted_and_so_is_its_redelivery() -> None:
         ({"generation": Generation(1, 99)}, "ASSIGNMENT_STALE"),
         ({"generation": Generation(3, 1)}, "ASSIGNMENT_STALE"),
         ({"generation": Generation(2, 4)}, "ASSIGNMENT_STALE"),
-        ({"expires_utc": NOW}, "ASSIGNMENT_EXPIRED"),
+        ({"window_s": 61}, "ASSIGNMENT_EQUIVOCAL"),
+        ({"generation": Generation(2, 6), "expires_utc": NOW}, "ASSIGNMENT_EXPIRED"),
     ],
 )
 def test_what_is_not_for_us_now_is_refused(changes: dict[str, object], code: str) -> None:
     raw = sign_assignment(assignment(**changes), DIRECTOR)
     with pytest.raises(LamplighterError) as refused:
-        accept(raw, last=Generation(2, 5))
+        accept(raw, last=HighWater(Generation(2, 5), "0" * 64))
     assert refused.value.code == code
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from lamplighter_protocol import dsse
 from lamplighter_protocol.blobs import BlobRef
-from lamplighter_protocol.canonical import decode, encode
+from lamplighter_protocol.canonical import decode, encode, sha256
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.names import MAX_ENVELOPE_BYTES, Count, Name, Release
+from lamplighter_protocol.names import MAX_ENVELOPE_BYTES, Count, Name, Release, Sha256
 
 PAYLOAD_TYPE: Final = "application/vnd.lamplighter.assignment+json"
 DIRECTOR_KEYS_MAX_BYTES: Final = 64 * 1024
@@ -27,6 +27,13 @@ class Generation(msgspec.Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"{self.epoch}.{self.counter}"
+
+
+class HighWater(msgspec.Struct, frozen=True):
+    """The newest generation that a device has ever accepted, and which envelope it was."""
+
+    generation: Generation
+    envelope_sha256: Sha256
 
 
 class DirectorKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +102,7 @@ def accept_assignment(
     device: str,
     fleet: str,
     director: DirectorKeys,
-    last: Generation | None,
+    last: HighWater | None,
     now_utc: datetime,
 ) -> Assignment:
     """The verdict on an envelope from the broker.
@@ -105,13 +112,13 @@ def accept_assignment(
         device: This device's id.
         fleet: This device's fleet.
         director: Keys and epoch from verified TUF metadata.
-        last: The newest generation ever accepted, or None. The same generation is accepted
-            again: redelivery is harmless.
+        last: The newest that was ever accepted, or None. The same envelope is accepted again:
+            redelivery is harmless.
         now_utc: The best known time, never before the signed floor.
 
     Raises:
         LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, SIGNATURE_INVALID,
-            ASSIGNMENT_FOREIGN, ASSIGNMENT_STALE or ASSIGNMENT_EXPIRED.
+            ASSIGNMENT_FOREIGN, ASSIGNMENT_STALE, ASSIGNMENT_EQUIVOCAL or ASSIGNMENT_EXPIRED.
     """
     payload = dsse.verify(raw, PAYLOAD_TYPE, director.keys())
     assignment = decode(payload, Assignment, what="The assignment", max_bytes=MAX_ENVELOPE_BYTES)
@@ -121,10 +128,17 @@ def accept_assignment(
             f"The assignment is for {assignment.fleet}/{assignment.device}, not {fleet}/{device}.",
         )
     generation = assignment.generation
-    if generation.epoch != director.epoch or (last is not None and generation < last):
+    if generation.epoch != director.epoch:
         raise LamplighterError(
-            "ASSIGNMENT_STALE",
-            f"Generation {generation} is older than {last} or outside epoch {director.epoch}.",
+            "ASSIGNMENT_STALE", f"Generation {generation} is outside of epoch {director.epoch}."
+        )
+    if last is not None and generation < last.generation:
+        raise LamplighterError(
+            "ASSIGNMENT_STALE", f"Generation {generation} is older than {last.generation}."
+        )
+    if last is not None and generation == last.generation and sha256(raw) != last.envelope_sha256:
+        raise LamplighterError(
+            "ASSIGNMENT_EQUIVOCAL", f"Another statement of generation {generation} is known here."
         )
     if assignment.expires_utc <= now_utc:
         raise LamplighterError(

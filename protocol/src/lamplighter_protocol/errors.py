@@ -47,6 +47,12 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "ASSIGNMENT_FOREIGN": Entry(403, False, "The assignment names another device or fleet."),
     "ASSIGNMENT_STALE": Entry(409, False, "A newer assignment is already in force; nothing to do."),
+    "ASSIGNMENT_EQUIVOCAL": Entry(
+        403,
+        False,
+        "Two statements bear one number. After a restore the server sends a higher one by itself; "
+        "otherwise rotate the director's keys: 'lamplighter keys rotate director'.",
+    ),
     "ASSIGNMENT_EXPIRED": Entry(409, True, "Start the rollout again; the device keeps serving."),
     "REPORT_STALE": Entry(409, False, "A newer report is already stored; nothing to do."),
     "PROVENANCE_BROKEN": Entry(

@@ -73,6 +73,11 @@ class TrustView(msgspec.Struct, frozen=True, kw_only=True):
         """From then on nothing may be changed; serving goes on."""
         return min(self.expires_utc[role] for role in TOP_LEVEL)
 
+    @property
+    def offline_until_utc(self) -> datetime:
+        """When the first of the offline roles expires: no online key moves time beyond it."""
+        return min(self.expires_utc["root"], self.expires_utc["targets"])
+
     def check_current(self, now_utc: datetime, roles: tuple[str, ...] = ()) -> None:
         """Refuse what rests on expired metadata.
 

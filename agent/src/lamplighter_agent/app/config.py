@@ -36,6 +36,11 @@ class DataDir:
         return self.path / "journal.json"
 
     @property
+    def high_water(self) -> Path:
+        """The newest generation ever accepted; outlives the journal."""
+        return self.path / "high-water.json"
+
+    @property
     def outbox(self) -> Path:
         """Telemetry that the server does not have yet."""
         return self.path / "outbox.sqlite3"

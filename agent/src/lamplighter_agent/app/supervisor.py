@@ -31,10 +31,12 @@ from lamplighter_agent.link.tls import device_context
 from lamplighter_agent.observe.inventory import describe_board, take_inventory
 from lamplighter_agent.observe.vitals import take_vitals
 from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_agent.store.high_water import HighWaterFile
 from lamplighter_agent.store.identity import Identity
 from lamplighter_agent.store.journal import Journal
 from lamplighter_agent.store.outbox import Outbox
 from lamplighter_agent.trust.refresh import Trust, TrustDirs
+from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.telemetry import Event
 from lamplighter_protocol.topics import Topics
@@ -84,7 +86,13 @@ class Supervisor:
             on_wants=self._teller.changed,
             stall_s=settings.stall_s,
         )
-        self._desired = Desired(enrolment, self._journal, self._teller, self.now_utc)
+        self._desired = Desired(
+            enrolment,
+            self._journal,
+            HighWaterFile(data.high_water, sha256(identity.root_file.read_bytes())),
+            self._teller,
+            self.now_utc,
+        )
         self._inventory = describe_board({})
         self._sender = Sender(self._outbox, self._link, identity, self._teller)
         self._reporter = Reporter(
@@ -124,10 +132,17 @@ class Supervisor:
         self._broken: BaseException | None = None
 
     def now_utc(self) -> datetime:
-        """The best known time: the clock, but never before what was signed."""
+        """The best known time: the clock, but never before what was signed.
+
+        The director's word counts only up to the expiry of the offline roles, and only while its
+        keys do: a thief of them cannot set the fleet's time for good.
+        """
         clock_utc = datetime.now(timezone.utc)
-        view = self._trust.view
-        return clock_utc if view is None else max(clock_utc, view.issued_floor_utc)
+        view, issued_utc = self._trust.view, self._desired.issued_utc
+        if view is None:
+            return clock_utc
+        directed_utc = min(issued_utc or clock_utc, view.offline_until_utc)
+        return max(clock_utc, view.issued_floor_utc, directed_utc)
 
     def _is_synchronised(self) -> bool:
         view = self._trust.view

@@ -6,7 +6,6 @@ from typing import NamedTuple
 from lamplighter_protocol.errors import LamplighterError
 
 
-
 class Record(NamedTuple):
     """The files of one verified set, as they were signed."""
 
