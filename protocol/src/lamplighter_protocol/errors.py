@@ -39,6 +39,18 @@ CATALOGUE: dict[str, Entry] = {
     "TRUST_REFUSED": Entry(
         403, False, "The signed metadata does not allow this; compare it with 'model show'."
     ),
+    "SIGNATURES_MISSING": Entry(
+        409,
+        True,
+        "Carry it to the other holders: 'lamplighter keys export FILE', there 'keys sign FILE', "
+        "back here 'keys import FILE'.",
+    ),
+    "RELEASE_BELOW_MINIMUM": Entry(
+        409, False, "Choose a newer release; 'lamplighter keys policy MODEL' sets the minimum."
+    ),
+    "HARDWARE_FORBIDDEN": Entry(
+        409, False, "Offline keys forbid this processor; 'lamplighter keys policy MODEL' sets it."
+    ),
     "ASSIGNMENT_FOREIGN": Entry(403, False, "The assignment names another device or fleet."),
     "ASSIGNMENT_STALE": Entry(409, False, "A newer assignment is already in force; nothing to do."),
     "ASSIGNMENT_EXPIRED": Entry(409, True, "Start the rollout again; the device keeps serving."),
@@ -147,6 +159,9 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "DATA_INVALID": Entry(
         422, False, "Correct the data; the message names the column and the row."
+    ),
+    "SIGNER_UNAVAILABLE": Entry(
+        503, True, "Install what the message names, connect the device, then repeat the command."
     ),
     "PASSPHRASE_WRONG": Entry(403, True, "Enter the passphrase of the key file again."),
 }

@@ -44,4 +44,9 @@ def evidence_target(model: str, release: int) -> str:
     return f"models/{model}/{release}/evidence.json"
 
 
+def policy_target(model: str) -> str:
+    """The TUF target path of what offline keys say of a whole model."""
+    return f"models/{model}/policy.json"
+
+
 DIRECTOR_KEYS_TARGET: Final = "director/keys.json"

@@ -6,7 +6,7 @@ from lamplighter_protocol.assignment import AssignedModel, DirectorKeys, Utc
 from lamplighter_protocol.bundle import Manifest, decode_manifest
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.names import Count, Release, Sha256, manifest_target
+from lamplighter_protocol.names import Count, Name, Release, Sha256, manifest_target
 
 
 class SignedTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +28,16 @@ class TrustIndex(msgspec.Struct, frozen=True, kw_only=True):
     """`trust/index`: the files that belong together. Unsigned: TUF verifies the files."""
 
     files: tuple[TrustFile, ...]
+
+
+class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What offline keys say of a whole model; the `custom` of its policy target."""
+
+    model: Name
+    minimum_release: Release = 1
+    """Releases below it may not be started, not even as a downgrade."""
+    machines: tuple[str, ...] = ()
+    """Processor types (`platform.machine()`) that may run it; empty means all."""
 
 
 class TrustView(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,13 +28,13 @@ from lamplighter_server.pki.authority import Authority
 from lamplighter_server.rollouts import controller as rollouts
 from lamplighter_server.settings import Settings
 from lamplighter_server.tasks import cancel
-from lamplighter_server.trust import service as trust
+from lamplighter_server.trust import renewal
 from lamplighter_server.trust.online import OnlineKeys
 
 TICKS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {
     "rollouts": rollouts.tick,
     "drift": drift.tick,
-    "trust": trust.tick,
+    "trust": renewal.tick,
 }
 LOOPBACK: Final = "127.0.0.1"
 RESTART_DELAY_S: Final = 1.0

@@ -67,9 +67,11 @@ async def issue(
         The generation by device.
 
     Raises:
-        LamplighterError: DEVICE_UNKNOWN, NOT_FOUND or TRUST_MISSING.
+        LamplighterError: DEVICE_UNKNOWN, NOT_FOUND, TRUST_MISSING, or TRUST_REFUSED if the server
+            lacks the key that offline keys have named.
     """
-    epoch = await trust.load_epoch(session)
+    director = await trust.load_director(context, session)
+    epoch = director.epoch
     issued = {}
     for device in device_ids:
         generation = Generation(epoch, await _next_counter(session, device, epoch))
@@ -87,7 +89,7 @@ async def issue(
                 ]
             ),
         )
-        envelope = sign_assignment(assignment, context.keys.director)
+        envelope = sign_assignment(assignment, director.signer)
         await session.merge(
             AssignmentRow(
                 device=device,
@@ -101,6 +103,16 @@ async def issue(
         outbox.send(session, context.topics.device(device, "desired"), envelope, retain=True)
         issued[device] = generation
     return issued
+
+
+async def reissue_all(context: Context, session: AsyncSession) -> None:
+    """Sign every device's assignment anew, in the epoch and with the key that are now in force.
+
+    Raises:
+        LamplighterError: As `issue`.
+    """
+    devices_told = [row.device for row in await current(session)]
+    await issue(context, session, devices_told, context.clock())
 
 
 async def wanted(session: AsyncSession, device: str | None = None) -> Sequence[WantedModel]:
