@@ -150,6 +150,7 @@ def _parse(raw: bytes, kind: type[S]) -> Metadata[S]:
         )
     try:
         metadata = Metadata[S].from_bytes(raw)
+        _ = metadata.signed_bytes  # what cannot be written canonically can never be verified
     except RepositoryError as error:
         raise LamplighterError(
             "MESSAGE_MALFORMED", f"The metadata cannot be read: {error}."

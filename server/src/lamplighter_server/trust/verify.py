@@ -86,11 +86,11 @@ def follow(former: Roles, offered: Roles, *, now_utc: datetime) -> Roles:
     if TARGETS in offered:
         _check_delegations(top)
     delegated = delegations(top)
+    before = {role: targets.targets for role, targets in speakers(former)}
     for role in offered.keys() - {ROOT}:
         if role != TARGETS and role not in delegated:
             raise _refused(f"{role} is not delegated")
-        before = read_targets(former[role]).signed.targets if role in former else {}
-        _check_targets(role, read_targets(offered[role]).signed, before)
+        _check_targets(role, read_targets(offered[role]).signed, before.get(role, {}))
     if lost := sorted(delegated.keys() - roles.keys()):
         raise _refused(f"Delegations come without metadata of their roles: {lost}")
     _check_unique(roles)
