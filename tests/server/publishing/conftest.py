@@ -1,6 +1,7 @@
 """Keys, a bundle, a real server in a thread, and the TUF client that devices use."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,15 +10,18 @@ from typing import Any
 
 import pytest
 import uvicorn
+from click.testing import Result
 from tests.protocol.conftest import make_manifest
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import FetcherInterface, Updater
+from typer.testing import CliRunner
 
 from lamplighter_converters.pack import Bundle
 from lamplighter_protocol.bundle import decode_manifest, encode_manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.app import open_context
 from lamplighter_server.cli.api import Api
+from lamplighter_server.cli.app import app
 from lamplighter_server.doors import people_app
 from lamplighter_server.publishing.client import always, init_keys
 from lamplighter_server.settings import Settings
@@ -176,3 +180,41 @@ class LosesAnswers(Api):
 def lossy(address: str) -> Iterator[Api]:
     with LosesAnswers(address, TOKEN) as client:
         yield client
+
+
+class Person:
+    """Somebody with a keys folder of their own, at a command line."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self.folder = folder
+        self._address = address
+
+    def run(self, *arguments: str, passphrase: str = PASSPHRASE) -> Result:
+        """What a command did; a refusal is raised."""
+        result = CliRunner().invoke(
+            app,
+            ["--server", self._address, "--token", TOKEN, "keys", *arguments],
+            env={
+                "LAMPLIGHTER_KEYS_DIR": str(self.folder),
+                "LAMPLIGHTER_PASSPHRASE": passphrase,
+                "COLUMNS": "200",
+            },
+        )
+        if result.exception is not None:
+            raise result.exception
+        return result
+
+    def refused(self, *arguments: str, **options: str) -> str:
+        """The code of the refusal that a command ends with."""
+        with pytest.raises(LamplighterError) as caught:
+            self.run(*arguments, **options)
+        return caught.value.code
+
+    def status(self) -> dict[str, Any]:
+        roles: dict[str, Any] = json.loads(self.run("status", "--json").stdout)["roles"]
+        return roles
+
+
+@pytest.fixture
+def person(tmp_path: Path, address: str) -> Callable[[str], Person]:
+    return lambda name: Person(tmp_path / name, address)

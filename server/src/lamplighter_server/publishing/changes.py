@@ -29,7 +29,7 @@ def changes(role: str, before: bytes | None, after: bytes) -> list[str]:
     return [
         f"{role}: {_say(unit, old.get(unit), new.get(unit))}"
         for unit in units
-        if old.get(unit) != new.get(unit)
+        if _json(old.get(unit)) != _json(new.get(unit))  # as JSON, true is not 1
     ]
 
 
@@ -65,7 +65,7 @@ def _delegation_units(document: Mapping[str, Any]) -> Iterator[tuple[Unit, Any]]
 def _say(unit: Unit, before: Any, after: Any) -> str:  # noqa: ANN401 - JSON
     kind, name = unit
     sign = "+" if before is None else "-" if after is None else "!"
-    what = f"{sign} {kind} {_printable(name)}"
+    what = f"{sign} {kind} {_plain(name)}"
     if before is None:
         return f"{what} {_value(kind, after)}"
     if after is None:
@@ -77,7 +77,7 @@ def _value(kind: str, unit: Any) -> str:  # noqa: ANN401 - JSON
     if kind == "target":
         target = dict(unit["is"])
         hashes, length = dict(target.pop("hashes")), target.pop("length")
-        said = [f"sha256 {hashes.pop('sha256', 'none')}, {length} bytes"]
+        said = [f"sha256 {_plain(hashes.pop('sha256', 'none'))}, {_json(length)} bytes"]
         said += [_json(rest) for rest in (hashes, target) if rest]
         return ", ".join(said)
     if isinstance(unit, dict) and unit.keys() == {"is"}:
@@ -90,6 +90,6 @@ def _json(value: Any) -> str:  # noqa: ANN401 - JSON
     return json.dumps(value, sort_keys=True, ensure_ascii=True)
 
 
-def _printable(name: str) -> str:
+def _plain(name: str) -> str:
     """A name as it is if it cannot deceive, otherwise quoted and escaped."""
     return name if name.isascii() and name.isprintable() and " " not in name else _json(name)

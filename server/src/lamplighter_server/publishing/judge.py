@@ -28,6 +28,7 @@ from lamplighter_server.trust.roles import (
     ROOT,
     TARGETS,
     Roles,
+    custom,
     delegations,
     find_target,
     read_policy,
@@ -49,7 +50,7 @@ class Verdict:
             passphrase is asked for.
         signers: By proposed role, the ids of the keys that may sign it.
         missing: Which signatures it still lacks.
-        unseen: Whether it rests on more than what these very keys have signed.
+        unseen: Whether a role that is to be signed rests on more than what these keys have signed.
     """
 
     changes: tuple[str, ...]
@@ -93,8 +94,8 @@ def judge(own: Roles, case: Case, held: Collection[str], *, now_utc: datetime) -
         missing=missing(case.current, roles),
         unseen=any(
             role not in known or not same_statement(role, known[role], raw)
-            for role in _in_force(case.current)
-            for raw in [case.current[role]]
+            for role, raw in case.current.items()
+            if role in signers
         ),
     )
 
@@ -154,7 +155,7 @@ def _check_current(own: Roles, current: Roles) -> None:
         found = read_role(role, current[role]).signed
         if found.version < known.version:
             raise _refused(f"{role} {found.version} is older than {known.version}, known here")
-        if found.version == known.version and found != known:
+        if found.version == known.version and not same_statement(role, raw, current[role]):
             raise _refused(f"{role} {found.version} is another one than the one known here")
     if TARGETS in own and TARGETS not in current:
         raise _refused("The targets that are known here are missing")
@@ -173,7 +174,7 @@ def _check_contents(case: Case, roles: Roles) -> None:
 
 def _check_named(case: Case, roles: Roles, path: str, target: TargetFile) -> None:
     content = case.files.get(target.hashes.get("sha256", ""))
-    model = (target.custom or {}).get("model")
+    model = custom(target).get("model")
     if content is None and model is not None and path == policy_target(model):
         content = encode(read_policy(model, target))
     if content is None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -69,7 +69,7 @@ def read_role(role: str, raw: bytes) -> Metadata[Root] | Metadata[Targets]:
 
 def same_statement(role: str, one: bytes, other: bytes) -> bool:
     """Whether both say the same, whoever has signed."""
-    return one == other or read_role(role, one).signed == read_role(role, other).signed
+    return one == other or read_role(role, one).signed_bytes == read_role(role, other).signed_bytes
 
 
 def check_key(key: Key) -> None:
@@ -110,6 +110,12 @@ def speakers(roles: Roles) -> Iterator[tuple[str, Targets]]:
             yield role, read_targets(roles[role]).signed
 
 
+def custom(target: TargetFile) -> Mapping[str, Any]:
+    """What is signed beside a target; nothing if it is no object."""
+    found = target.unrecognized_fields.get("custom")
+    return found if isinstance(found, dict) else {}
+
+
 def find_target(roles: Roles, path: str) -> TargetFile | None:
     """What the first role that names a target says of it."""
     return next(
@@ -134,7 +140,7 @@ def read_policy(model: str, target: TargetFile) -> ModelPolicy:
         LamplighterError: TRUST_REFUSED.
     """
     try:
-        policy = msgspec.convert(target.custom, ModelPolicy)
+        policy = msgspec.convert(custom(target), ModelPolicy)
     except msgspec.ValidationError as error:
         raise LamplighterError("TRUST_REFUSED", f"The policy of {model}: {error}.") from error
     if policy.model != model:
@@ -159,4 +165,8 @@ def _parse(raw: bytes, kind: type[S]) -> Metadata[S]:
         raise LamplighterError(
             "MESSAGE_MALFORMED", f"This is {metadata.signed.type} metadata, not {kind.type}."
         )
+    if isinstance(metadata.signed, Targets) and not all(
+        isinstance(name, str) for name in delegations(metadata.signed)
+    ):
+        raise LamplighterError("MESSAGE_MALFORMED", "A delegated role has no name.")
     return metadata

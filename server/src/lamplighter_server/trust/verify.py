@@ -17,6 +17,7 @@ from lamplighter_server.trust.roles import (
     TARGETS,
     Roles,
     check_key,
+    custom,
     delegated_model,
     delegated_paths,
     delegations,
@@ -185,9 +186,9 @@ def _check_target(path: str, target: TargetFile, *, only: str | None) -> None:
     if only is not None and model != only:
         raise _refused(f"The role of {only} may not name {path!r}")
     if release and release[3] == "bundle":
-        custom = target.custom or {}
-        if (custom.get("model"), custom.get("release")) != (model, int(release[2])):
-            raise _refused(f"The signed target {path} says {custom}")
+        said = custom(target)
+        if (said.get("model"), said.get("release")) != (model, int(release[2])):
+            raise _refused(f"The signed target {path} says {said}")
     elif policy:
         check_content(target, policy_target(policy[1]), encode(read_policy(policy[1], target)))
     elif model is None and path != DIRECTOR_KEYS_TARGET:
