@@ -5,8 +5,15 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from lamplighter_protocol.assignment import Generation, accept_assignment, decode_director_keys
+from lamplighter_protocol import dsse
+from lamplighter_protocol.assignment import (
+    DirectorKeys,
+    Generation,
+    accept_assignment,
+    decode_director_keys,
+)
 from lamplighter_protocol.bundle import Manifest, Variant
+from lamplighter_protocol.canonical import encode
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Inventory
 from lamplighter_server.assignments import service as assignments
@@ -127,3 +134,32 @@ async def test_a_board_gets_a_variant_that_it_can_run(
             assignments.choose_variant(manifest, board)
     else:
         assert assignments.choose_variant(manifest, board) == chosen
+
+
+async def test_new_director_keys_end_what_the_former_ones_have_signed(stage: Any) -> None:
+    await stage.add_device("cam-1")
+    await stage.add_release("digits", 1)
+    context = stage.context
+    async with context.database.transaction() as session:
+        await want(stage, session, "digits", 1)
+        await assignments.issue(context, session, ["cam-1"], stage.now)
+        [former] = [row.envelope for row in await assignments.current(session)]
+    following = DirectorKeys(
+        epoch=2, public_pem=(dsse.public_pem(context.keys.propose("director").public_key()),)
+    )
+    async with context.database.transaction() as session:
+        row = await session.get(TrustFileRow, DIRECTOR_KEYS)
+        row.body = encode(following)
+        await assignments.reissue_all(context, session)
+    async with context.database.transaction() as session:
+        [row] = await assignments.current(session)
+    assert (row.epoch, row.counter) == (2, 1)
+
+    def accept(raw: bytes) -> None:
+        accept_assignment(
+            raw, device="cam-1", fleet="main", director=following, last=None, now_utc=stage.now
+        )
+
+    accept(row.envelope)
+    with pytest.raises(LamplighterError, match="SIGNATURE_INVALID"):
+        accept(former)

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 import uvicorn
-from click.testing import Result
 from tests.protocol.conftest import make_manifest
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import FetcherInterface, Updater
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from lamplighter_converters.pack import Bundle
 from lamplighter_protocol.bundle import decode_manifest, encode_manifest

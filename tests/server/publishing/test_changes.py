@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import assume, given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 
@@ -87,8 +87,7 @@ def check(role: str, raw: bytes) -> None:
     try:
         after = read_role(role, raw).signed
     except LamplighterError:
-        assume(False)
-        return
+        reject()
     before = read_role(role, ROLES[role]).signed
     same = canonical(before) == canonical(after)
     assert (changes(role, ROLES[role], raw) == []) == same

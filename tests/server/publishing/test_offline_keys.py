@@ -1,4 +1,3 @@
-import os
 import stat
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def test_a_swapped_key_file_is_noticed(folder: Path, ring: KeyRing, tmp_path: Pa
     other.generate("root")
     other.open((), SECRETS)
     [mine], [theirs] = folder.glob("*.pem"), (tmp_path / "other").glob("*.pem")
-    os.replace(theirs, mine)
+    theirs.replace(mine)
     with pytest.raises(LamplighterError, match="TRUST_REFUSED"):
         ring.open(ring.keyids, SECRETS)
 

@@ -79,11 +79,12 @@ def test_after_a_theft_every_online_key_is_replaced_in_one_step(
     device.refresh()
     files = {path.name: path.read_bytes() for path in (server.folder / "keys-online").iterdir()}
     before, epoch = alice.status(), decode_director_keys(api.get_bytes(DIRECTOR_FILE))
-    alice.run("rotate", "snapshot", "timestamp", "director")
+    shown = alice.run("rotate", "snapshot", "timestamp", "director").output
     after, director = alice.status(), decode_director_keys(api.get_bytes(DIRECTOR_FILE))
     for role in ("snapshot", "timestamp"):
         assert not set(after[role]["keyids"]) & set(before[role]["keyids"])
     assert (epoch.epoch, director.epoch) == (1, 2)
+    assert f"director: ! epoch 2, signs with {next(iter(director.keys()))}" in shown
     assert not director.keys().keys() & epoch.keys().keys()
     server.tick()
     now = {path.name: path.read_bytes() for path in (server.folder / "keys-online").iterdir()}

@@ -85,10 +85,13 @@ def judge(own: Roles, case: Case, held: Collection[str], *, now_utc: datetime) -
         or _vouched(read_role(role, raw), [keys[i] for i in signers[role] & set(held)])
     }
     return Verdict(
-        changes=tuple(
-            line
-            for role in _in_force(roles)
-            for line in changes(role, known.get(role), roles[role])
+        changes=(
+            *(
+                line
+                for role in _in_force(roles)
+                for line in changes(role, known.get(role), roles[role])
+            ),
+            *_say_director(case, roles),
         ),
         signers=signers,
         missing=missing(case.current, roles),
@@ -207,6 +210,15 @@ def _check_epoch(case: Case, content: bytes) -> None:
         raise _refused("The former director keys are not enclosed")
     if keys.epoch != decode_director_keys(known).epoch + 1:
         raise _refused("New director keys take the next epoch")
+
+
+def _say_director(case: Case, roles: Roles) -> list[str]:
+    """Who would direct the fleet, which metadata name by digest only."""
+    target = find_target(roles, DIRECTOR_KEYS_TARGET)
+    if target is None or target == find_target(case.current, DIRECTOR_KEYS_TARGET):
+        return []
+    named = decode_director_keys(case.files[target.hashes["sha256"]])
+    return [f"director: ! epoch {named.epoch}, signs with {', '.join(sorted(named.keys()))}"]
 
 
 def _signers(case: Case, roles: Roles) -> dict[str, frozenset[str]]:
