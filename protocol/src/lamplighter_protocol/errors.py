@@ -163,6 +163,11 @@ CATALOGUE: dict[str, Entry] = {
     "SIGNER_UNAVAILABLE": Entry(
         503, True, "Install what the message names, connect the device, then repeat the command."
     ),
+    "KEY_MISSING": Entry(
+        404,
+        False,
+        "Name the folder that holds the key: --keys-dir; 'keys status' marks what is here.",
+    ),
     "PASSPHRASE_WRONG": Entry(403, True, "Enter the passphrase of the key file again."),
 }
 

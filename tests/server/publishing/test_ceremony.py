@@ -107,7 +107,7 @@ def test_a_holder_without_a_key_for_it_signs_nothing(
     before = Path(stick).read_bytes()
     carol = Person(tmp_path / "carol", NOWHERE)
     carol.run("create", str(tmp_path / "carol.pub"))
-    assert carol.refused("sign", stick) == "TRUST_MISSING"
+    assert carol.refused("sign", stick) == "KEY_MISSING"
     assert bob.refused("sign", stick, passphrase="wrong") == "PASSPHRASE_WRONG"
     assert Path(stick).read_bytes() == before
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, Signature
 from tests.server.publishing.conftest import (
     EVIDENCE,
     PASSPHRASE,
@@ -145,9 +145,14 @@ def test_older_targets_and_roots_get_no_signature(
     assert refusal(liar, established) == "TRUST_REFUSED"
 
 
-def forged(holder: Path) -> dict[str, bytes]:
-    """Root and targets of a stranger, who has given the holder's targets key a place in them."""
+def forged(holder: Path, under_its_id: dict[str, Any] | None = None) -> dict[str, bytes]:
+    """Root and targets of a stranger, who has given the holder's targets key a place in them.
+
+    With `under_its_id`, another key stands there under the id of the holder's key, and signs.
+    """
     [victim] = KeyRing(holder).made_for("targets")
+    if under_its_id is not None:
+        victim = type(victim).from_dict(victim.keyid, under_its_id)
     roles, _ = first_draft(
         root=([STRANGER.public_key], 1),
         targets=([STRANGER.public_key, victim], 1),
@@ -162,6 +167,9 @@ def forged(holder: Path) -> dict[str, bytes]:
     for role, raw in found.items():
         metadata = read_role(role, raw)
         metadata.sign(STRANGER)
+        if under_its_id is not None:
+            made = metadata.signatures[STRANGER.public_key.keyid].signature
+            metadata.signatures[victim.keyid] = Signature(victim.keyid, made)
         found[role] = raw_metadata(metadata)
     return found
 
@@ -186,6 +194,20 @@ def test_who_can_write_here_and_on_the_server_still_gets_nothing_past_the_key(
     proposal = client.propose_release(liar, holder, make_bundle(), EVIDENCE)
     assert proposal is not None
     assert any("+ target models/evil/1/bundle.json" in line for line in proposal.changes)
+
+
+def test_a_key_under_the_id_of_the_holder_vouches_for_nothing(
+    liar: Liar, established: Path
+) -> None:
+    """Forged metadata, here and on the server, that only look signed by the holder's key."""
+    [victim] = KeyRing(established).made_for("targets")
+    lie = forged(established, STRANGER.public_key.to_dict())
+    assert victim.keyid.encode() in lie["targets"]
+    liar.files = {"root.json": lie["root"], "1.root.json": lie["root"]}
+    liar.files["targets.json"] = lie["targets"]
+    for role, raw in lie.items():
+        (established / f"{role}.json").write_bytes(raw)
+    assert refusal(liar, established, 1) == "TRUST_REFUSED"
 
 
 def proposed(api: Api, change: Callable[[Draft], None]) -> Case:

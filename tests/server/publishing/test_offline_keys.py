@@ -59,7 +59,7 @@ def test_keys_are_never_made_without_a_passphrase(tmp_path: Path) -> None:
 def test_a_lost_file_and_a_damaged_register_say_so(folder: Path, ring: KeyRing) -> None:
     [path] = folder.glob("*.pem")
     path.unlink()
-    with pytest.raises(LamplighterError, match="TRUST_MISSING"):
+    with pytest.raises(LamplighterError, match="KEY_MISSING"):
         ring.open(ring.keyids, SECRETS)
     (folder / REGISTER).write_bytes(b"[{}]")
     with pytest.raises(LamplighterError, match="MESSAGE_MALFORMED"):

@@ -43,7 +43,7 @@ def sign(file: CaseFile, keys_dir: KeysDir = DEFAULT_KEYS_DIR) -> None:
     proposal = holder.look_at(read_case(file))
     mine = holder.ring.keyids
     if not any(mine & keyids for keyids in proposal.verdict.signers.values()):
-        raise LamplighterError("TRUST_MISSING", "No key that may sign this case lies here.")
+        raise LamplighterError("KEY_MISSING", "No key that may sign this case lies here.")
     show(proposal)
     signed = holder.sign(proposal, Asker())
     write_case(file, signed)

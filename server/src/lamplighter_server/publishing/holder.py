@@ -63,7 +63,7 @@ class Holder:
         """Sign what was shown, with every key that is here, and keep it.
 
         Raises:
-            LamplighterError: PASSPHRASE_WRONG, TRUST_MISSING, TRUST_REFUSED, SIGNER_UNAVAILABLE;
+            LamplighterError: PASSPHRASE_WRONG, KEY_MISSING, TRUST_REFUSED, SIGNER_UNAVAILABLE;
                 CONFLICT if another case waits for signatures.
         """
         pending = self.state.pending

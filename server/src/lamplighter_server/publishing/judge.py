@@ -28,6 +28,7 @@ from lamplighter_server.trust.roles import (
     ROOT,
     TARGETS,
     Roles,
+    check_key,
     custom,
     delegations,
     find_target,
@@ -234,13 +235,14 @@ def _signers(case: Case, roles: Roles) -> dict[str, frozenset[str]]:
 
 
 def _keys(case: Case, roles: Roles) -> dict[str, Key]:
-    """Every key that holds an offline role before or after the step, by id."""
+    """Every key that holds an offline role before or after the step, by its own id."""
     found: dict[str, Key] = {}
-    for known in (case.current, roles):
-        if known:
-            found |= read_root(known[ROOT]).signed.keys
-            given = read_targets(known[TARGETS]).signed.delegations
-            found |= given.keys if given else {}
+    for known in filter(None, (case.current, roles)):
+        given = read_targets(known[TARGETS]).signed.delegations
+        for keys in (read_root(known[ROOT]).signed.keys, given.keys if given else {}):
+            for key in keys.values():
+                check_key(key)
+            found |= keys
     return found
 
 

@@ -90,7 +90,7 @@ class KeyRing:
         """Open those of the keys that are here, after storing the fresh ones.
 
         Raises:
-            LamplighterError: PASSPHRASE_WRONG, TRUST_MISSING, TRUST_REFUSED or SIGNER_UNAVAILABLE.
+            LamplighterError: PASSPHRASE_WRONG, KEY_MISSING, TRUST_REFUSED or SIGNER_UNAVAILABLE.
         """
         for purpose, signer in list(self._fresh.values()):
             self._store(purpose, signer, secrets("passphrase"))

@@ -31,9 +31,8 @@ FILE: Final = "file"
 #: Asked by name (`passphrase`, `pin`) only when a key is opened.
 Secrets = Callable[[str], str]
 
-_EXTRAS: Final = {"hsm": "hsm", "gcpkms": "gcpkms", "awskms": "awskms", "azurekms": "azurekms"} | {
-    "hv": "vault"
-}
+#: Extras of securesystemslib that are not named like the scheme that needs them.
+_EXTRAS: Final = {"hv": "vault", FILE: "crypto"}
 
 
 class EncryptedFileSigner(CryptoSigner):
@@ -48,7 +47,7 @@ class EncryptedFileSigner(CryptoSigner):
         """Open the file.
 
         Raises:
-            LamplighterError: TRUST_MISSING or PASSPHRASE_WRONG.
+            LamplighterError: KEY_MISSING or PASSPHRASE_WRONG.
         """
         passphrase = secrets_handler("passphrase") if secrets_handler else ""
         signer = open_file(Path(urlparse(priv_key_uri).path), passphrase)
@@ -66,13 +65,13 @@ def open_file(path: Path, passphrase: str) -> CryptoSigner:
     """Read an encrypted private key.
 
     Raises:
-        LamplighterError: TRUST_MISSING if there is no such file, PASSPHRASE_WRONG.
+        LamplighterError: KEY_MISSING if there is no such file, PASSPHRASE_WRONG.
     """
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), passphrase.encode())
         return CryptoSigner(private)
     except FileNotFoundError as error:
-        raise LamplighterError("TRUST_MISSING", f"There is no key {path}.") from error
+        raise LamplighterError("KEY_MISSING", f"There is no key {path}.") from error
     except (ValueError, TypeError) as error:  # TypeError: not encrypted, or without a passphrase
         raise LamplighterError(
             "PASSPHRASE_WRONG", f"The passphrase does not open {path.name}."
@@ -83,7 +82,7 @@ def open_signer(uri: str, key: Key, secrets: Secrets) -> Signer:
     """A signer whose public key is `key`.
 
     Raises:
-        LamplighterError: SIGNER_UNAVAILABLE, TRUST_MISSING, TRUST_REFUSED or PASSPHRASE_WRONG.
+        LamplighterError: SIGNER_UNAVAILABLE, KEY_MISSING, TRUST_REFUSED or PASSPHRASE_WRONG.
     """
     with _signer_errors(uri):
         return Signer.from_priv_key_uri(uri, key, secrets)
@@ -107,7 +106,7 @@ def import_key(uri: str, secrets: Secrets) -> tuple[str, Key]:
         The full URI under which the key is opened later, and the public key.
 
     Raises:
-        LamplighterError: SIGNER_UNAVAILABLE, TRUST_MISSING or PASSPHRASE_WRONG.
+        LamplighterError: SIGNER_UNAVAILABLE, KEY_MISSING or PASSPHRASE_WRONG.
     """
     scheme = uri.partition(":")[0]
     if scheme not in _IMPORTERS:
@@ -153,7 +152,8 @@ def _signer_errors(uri: str) -> Iterator[None]:
     except LamplighterError:
         raise
     except UnsupportedLibraryError as error:
-        extra = _EXTRAS.get(uri.partition(":")[0], "crypto")
+        scheme = uri.partition(":")[0]
+        extra = _EXTRAS.get(scheme, scheme)
         raise LamplighterError(
             "SIGNER_UNAVAILABLE", f"{error} Install it: pip install 'securesystemslib[{extra}]'."
         ) from error

@@ -179,7 +179,7 @@ def rotate(
         secrets: For keys that lie in a token or another file.
 
     Raises:
-        LamplighterError: TRUST_MISSING if no key of an offline role lies here.
+        LamplighterError: KEY_MISSING if no key of an offline role lies here.
     """
     draft, contents = _draft(case), {}
     for role in offline:
@@ -232,7 +232,7 @@ def _turned_over(
         return [*(root.keys[i] for i in keyids if i not in turnover.remove), *added]
     if not ring.keyids & set(keyids):
         raise LamplighterError(
-            "TRUST_MISSING", f"None of the {role} keys lies here; name them: --remove and --add."
+            "KEY_MISSING", f"None of the {role} keys lies here; name them: --remove and --add."
         )
     return [ring.generate(role) if i in ring.keyids else root.keys[i] for i in keyids]
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -54,9 +55,7 @@ def find_concerns(roles: Roles, failed: Exception | None, now_utc: datetime) -> 
         )
     if not roles:
         return
-    expiring = {ROOT: read_root(roles[ROOT]).signed.expires}
-    expiring |= {role: targets.expires for role, targets in speakers(roles)}
-    for role, expires_utc in expiring.items():
+    for role, expires_utc in _expiring(tuple(roles.items())):
         if expires_utc - now_utc < NOTICE:
             yield Concern(
                 role,
@@ -64,6 +63,14 @@ def find_concerns(roles: Roles, failed: Exception | None, now_utc: datetime) -> 
                 "after it devices refuse every change.",
                 f"lamplighter keys renew {role}",
             )
+
+
+@lru_cache(maxsize=4)
+def _expiring(roles: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, datetime], ...]:
+    """When each role in force expires; remembered, because large metadata take long to read."""
+    by_role = dict(roles)
+    found = {role: targets.expires for role, targets in speakers(by_role)}
+    return ((ROOT, read_root(by_role[ROOT]).signed.expires), *found.items())
 
 
 async def _tell(
