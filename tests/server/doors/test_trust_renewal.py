@@ -4,10 +4,17 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata
 
+from lamplighter_protocol import dsse
+from lamplighter_protocol.assignment import PAYLOAD_TYPE, DirectorKeys
+from lamplighter_protocol.canonical import encode
+from lamplighter_protocol.names import DIRECTOR_KEYS_TARGET
+from lamplighter_server.assignments import service as assignments
 from lamplighter_server.context import Context
+from lamplighter_server.devices.models import Device
 from lamplighter_server.trust import renewal
 
 
@@ -98,3 +105,45 @@ async def test_before_bootstrap_no_step_is_taken(people: httpx.AsyncClient, code
     answer = await people.post("/api/v1/trust/roles", json={"roles": {"targets": "{}"}})
     assert code_of(answer) == "TRUST_MISSING"
     assert (await people.post("/api/v1/trust/roles", json={"roles": {}})).is_error
+
+
+async def test_new_director_keys_reach_every_device_in_the_same_step(
+    server: Context, people: httpx.AsyncClient, offline: Any, code_of: Any
+) -> None:
+    await offline.bootstrap()
+    async with server.database.transaction() as session:
+        session.add(
+            Device(
+                id="cam-1",
+                labels={},
+                inventory={},
+                public_key_pem="",
+                certificate_serial="",
+                telemetry_key=b"",
+                enrolled_utc=server.clock(),
+                online=False,
+                report_counter=0,
+            )
+        )
+        await session.flush()
+        await assignments.issue(server, session, ["cam-1"], server.clock())
+    made = (await people.post("/api/v1/trust/online-keys/director/next")).json()
+
+    async def offer(epoch: int, pem: str) -> httpx.Response:
+        keys = encode(DirectorKeys(epoch=epoch, public_pem=(pem,)))
+        offline.name_target(DIRECTOR_KEYS_TARGET, keys)
+        body = {
+            "roles": {"targets": offline.sign_targets(version=2)},
+            "director_keys": keys.decode(),
+        }
+        return await people.post("/api/v1/trust/roles", json=body)
+
+    assert code_of(await offer(1, made["public_pem"])) == "TRUST_REFUSED"
+    stranger = dsse.public_pem(Ed25519PrivateKey.generate().public_key())
+    assert code_of(await offer(2, stranger)) == "TRUST_REFUSED"
+    assert (await offer(2, made["public_pem"])).status_code == 200
+    async with server.database.reading() as session:
+        [row] = await assignments.current(session)
+    assert (row.epoch, row.counter) == (2, 1)
+    key = dsse.load_public(made["public_pem"])
+    assert dsse.verify(row.envelope, PAYLOAD_TYPE, {dsse.key_id(key): key})

@@ -73,12 +73,15 @@ def test_two_holders_establish_trust_and_publish_together(
 
 
 def test_one_command_makes_two_of_three(alice: Person) -> None:
-    alice.run("init", "--root-threshold", "2", "--root-keys", "3")
+    shown = alice.run("init", "--root-threshold", "2", "--root-keys", "3").output
     roles = alice.status()
     assert (roles["root"]["threshold"], len(roles["root"]["keyids"])) == (2, 3)
     assert roles["root"]["here"] == roles["root"]["keyids"]
     assert (roles["targets"]["threshold"], len(roles["targets"]["keyids"])) == (1, 1)
     assert roles["snapshot"]["here"] == []
+    for role in ("snapshot", "timestamp"):
+        assert f"The server signs {role}s with {roles[role]['keyids'][0]}" in shown
+    assert "The server signs assignments with" in shown
 
 
 def test_what_waits_for_signatures_is_not_lost_and_can_be_given_up(

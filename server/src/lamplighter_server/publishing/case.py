@@ -15,6 +15,7 @@ from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import MAX_BLOB_BYTES, MAX_TRUST_FILE_BYTES
 from lamplighter_server.files import new_file
+from lamplighter_server.publishing.draft import raw_metadata
 from lamplighter_server.trust.roles import ROOT, Roles, read_role, same_statement
 
 MAX_CASE_BYTES: Final = 4 * 1024**3
@@ -54,8 +55,9 @@ class Case:
         merged = {}
         for role, raw in self.proposed.items():
             metadata = read_role(role, raw)
-            metadata.signatures |= read_role(role, other.proposed[role]).signatures
-            merged[role] = metadata.to_bytes()
+            theirs = read_role(role, other.proposed[role]).signatures
+            metadata.signatures = {**theirs, **metadata.signatures}
+            merged[role] = raw_metadata(metadata)
         return replace(self, proposed=merged)
 
     def proposes_the_same_as(self, other: "Case") -> bool:
