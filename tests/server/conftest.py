@@ -215,8 +215,9 @@ class Stage:
         phase: Phase = "committed",
         failure: Failure | None = None,
         generation: Generation | None = None,
+        assignment_sha256: str | None = None,
         signer: Ed25519PrivateKey | None = None,
-    ) -> None:
+    ) -> Reported:
         """Sign a report on the newest assignment and hand it in as the ingest does."""
         board, desired = self.boards[name], await self.desired(name)
         board.counter += 1
@@ -249,7 +250,7 @@ class Stage:
             boot="b1",
             counter=board.counter,
             generation=generation,
-            assignment_sha256=None,
+            assignment_sha256=assignment_sha256,
             inventory=INVENTORY,
             trust=None,
             models=(ModelReport(model=model, active=active, attempt=attempt),),
@@ -260,7 +261,7 @@ class Stage:
         raw = sign_reported(reported, dsse.SoftwareSigner(signer or board.key))
         async with self.context.database.transaction() as session:
             device = await devices.get(session, name)
-            await devices.accept_report(self.context, session, device, raw)
+            return await devices.accept_report(self.context, session, device, raw)
 
 
 async def _manifest_sha256(session: Any, model: str, release: int) -> str:

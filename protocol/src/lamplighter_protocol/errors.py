@@ -39,11 +39,17 @@ CATALOGUE: dict[str, Entry] = {
     "TRUST_REFUSED": Entry(
         403, False, "The signed metadata does not allow this; compare it with 'model show'."
     ),
+    "SIGNATURES_MISSING": Entry(
+        409,
+        True,
+        "Carry it to the other holders: 'lamplighter keys export FILE', there 'keys sign FILE', "
+        "back here 'keys import FILE'.",
+    ),
     "RELEASE_BELOW_MINIMUM": Entry(
-        403, False, "Assign a newer release; offline keys raised the minimum in the model's policy."
+        409, False, "Choose a newer release; 'lamplighter keys policy MODEL' sets the minimum."
     ),
     "HARDWARE_FORBIDDEN": Entry(
-        403, False, "Offline keys allow this model on other processors only; see its policy."
+        409, False, "Offline keys forbid this processor; 'lamplighter keys policy MODEL' sets it."
     ),
     "ASSIGNMENT_FOREIGN": Entry(403, False, "The assignment names another device or fleet."),
     "ASSIGNMENT_STALE": Entry(409, False, "A newer assignment is already in force; nothing to do."),
@@ -176,6 +182,14 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "DATA_INVALID": Entry(
         422, False, "Correct the data; the message names the column and the row."
+    ),
+    "SIGNER_UNAVAILABLE": Entry(
+        503, True, "Install what the message names, connect the device, then repeat the command."
+    ),
+    "KEY_MISSING": Entry(
+        404,
+        False,
+        "Name the folder that holds the key: --keys-dir; 'keys status' marks what is here.",
     ),
     "PASSPHRASE_WRONG": Entry(403, True, "Enter the passphrase of the key file again."),
 }

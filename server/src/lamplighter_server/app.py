@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.topics import Topics
 from lamplighter_server import migrations
+from lamplighter_server.assignments import renewal as assignments
 from lamplighter_server.audit import service as audit
 from lamplighter_server.auth import load_or_create_token
 from lamplighter_server.blobs.objects import ObjectStore
@@ -29,13 +30,14 @@ from lamplighter_server.pki.authority import Authority
 from lamplighter_server.rollouts import controller as rollouts
 from lamplighter_server.settings import Settings
 from lamplighter_server.tasks import cancel
-from lamplighter_server.trust import service as trust
+from lamplighter_server.trust import renewal
 from lamplighter_server.trust.online import OnlineKeys
 
 TICKS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {
     "rollouts": rollouts.tick,
+    "assignments": assignments.tick,
     "drift": drift.tick,
-    "trust": trust.tick,
+    "trust": renewal.tick,
     "audit": audit.tick,
 }
 LOOPBACK: Final = "127.0.0.1"

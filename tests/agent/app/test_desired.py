@@ -105,7 +105,7 @@ class Device:
             Enrolment(device="pi-1", fleet="main", url="", broker_host="", broker_port=1),
             self.journal,
             HighWaterFile(self.folder / "high-water.json", PINNED),
-            self.told,  # type: ignore[arg-type]
+            self.told,
             lambda: self.now_utc,
         )
 

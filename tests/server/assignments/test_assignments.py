@@ -5,10 +5,18 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from lamplighter_protocol.assignment import Generation, accept_assignment, decode_director_keys
+from lamplighter_protocol import dsse
+from lamplighter_protocol.assignment import (
+    DirectorKeys,
+    Generation,
+    accept_assignment,
+    decode_director_keys,
+)
 from lamplighter_protocol.bundle import Manifest, Variant
+from lamplighter_protocol.canonical import encode
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Inventory
+from lamplighter_server.assignments import renewal
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.outbox.models import OutboxRow
 from lamplighter_server.trust.files import DIRECTOR_KEYS
@@ -127,3 +135,93 @@ async def test_a_board_gets_a_variant_that_it_can_run(
             assignments.choose_variant(manifest, board)
     else:
         assert assignments.choose_variant(manifest, board) == chosen
+
+
+async def test_new_director_keys_end_what_the_former_ones_have_signed(stage: Any) -> None:
+    await stage.add_device("cam-1")
+    await stage.add_release("digits", 1)
+    context = stage.context
+    async with context.database.transaction() as session:
+        await want(stage, session, "digits", 1)
+        await assignments.issue(context, session, ["cam-1"], stage.now)
+        [former] = [row.envelope for row in await assignments.current(session)]
+    following = DirectorKeys(
+        epoch=2, public_pem=(dsse.public_pem(context.keys.propose("director").public_key()),)
+    )
+    async with context.database.transaction() as session:
+        row = await session.get(TrustFileRow, DIRECTOR_KEYS)
+        row.body = encode(following)
+    await renewal.tick(context)
+    async with context.database.transaction() as session:
+        [row] = await assignments.current(session)
+    assert (row.epoch, row.counter) == (2, 1)
+
+    def accept(raw: bytes) -> None:
+        accept_assignment(
+            raw, device="cam-1", fleet="main", director=following, last=None, now_utc=stage.now
+        )
+
+    accept(row.envelope)
+    with pytest.raises(LamplighterError, match="SIGNATURE_INVALID"):
+        accept(former)
+
+
+async def test_an_assignment_is_renewed_in_time_and_not_before(stage: Any) -> None:
+    await stage.add_device("cam-1")
+    await stage.add_release("digits", 1)
+    context = stage.context
+    async with context.database.transaction() as session:
+        await want(stage, session, "digits", 1)
+        await assignments.issue(context, session, ["cam-1"], stage.now)
+    lifetime_s = context.settings.assignment_lifetime_s
+    stage.later(lifetime_s * renewal.RENEWED_AT - 1)
+    await renewal.tick(context)
+    assert (await stage.desired("cam-1")).generation == Generation(1, 1)
+    stage.later(2)
+    for _ in range(2):  # the second tick finds nothing to do
+        await renewal.tick(context)
+    desired = await stage.desired("cam-1")
+    assert desired.generation == Generation(1, 2)
+    assert desired.expires_utc == stage.now + timedelta(seconds=lifetime_s)
+
+
+async def test_a_fleet_is_renewed_in_bounded_steps(stage: Any) -> None:
+    context, count = stage.context, renewal.BATCH + 1
+    for number in range(count):
+        await stage.add_device(f"cam-{number}")
+    async with context.database.transaction() as session:
+        ids = [f"cam-{number}" for number in range(count)]
+        await assignments.issue(context, session, ids, stage.now)
+    stage.later(context.settings.assignment_lifetime_s)
+    renewed = []
+    for _ in range(3):
+        await renewal.tick(context)
+        async with context.database.reading() as session:
+            rows = await assignments.current(session)
+        renewed.append(sum(row.counter == 2 for row in rows))
+    assert renewed == [renewal.BATCH, count, count]
+
+
+@pytest.mark.parametrize(
+    ("reported", "digest", "answered"),
+    [
+        (Generation(1, 1), None, 1),  # as it was issued
+        (Generation(1, 9), "f" * 64, 10),  # a backup had forgotten what was issued later
+        (Generation(1, 1), "f" * 64, 2),  # and here the number was given twice
+        (Generation(0, 9), "f" * 64, 1),  # an epoch that is over
+    ],
+)
+async def test_a_device_that_knows_more_than_the_server_is_answered(
+    stage: Any, reported: Generation, digest: str | None, answered: int
+) -> None:
+    await stage.add_device("cam-1")
+    context = stage.context
+    async with context.database.transaction() as session:
+        await assignments.issue(context, session, ["cam-1"], stage.now)
+        row = await assignments.newest(session, "cam-1")
+        assert row is not None
+        digest = digest or row.sha256
+    report = await stage.report("cam-1", generation=reported, assignment_sha256=digest)
+    async with context.database.transaction() as session:
+        await assignments.answer(context, session, "cam-1", report)
+    assert (await stage.desired("cam-1")).generation == Generation(1, answered)

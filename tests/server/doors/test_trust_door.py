@@ -15,6 +15,7 @@ from lamplighter_protocol.canonical import encode, sha256
 from lamplighter_protocol.names import DIRECTOR_KEYS_TARGET, manifest_target
 from lamplighter_server.context import Context
 from lamplighter_server.outbox.models import OutboxRow
+from lamplighter_server.trust import renewal
 from lamplighter_server.trust import service as trust
 
 Code = Callable[[httpx.Response], str]
@@ -117,7 +118,7 @@ async def test_online_roles_are_renewed_in_the_first_half_of_their_life(
     await offline.bootstrap()
     clock.later(days=days)
     for _ in range(2):  # the second tick finds nothing to do
-        await trust.tick(server)
+        await renewal.tick(server)
     files = await deliver(server)
     assert json.loads(files["timestamp.json"])["signed"]["version"] == timestamp
     assert f"{snapshot}.snapshot.json" in files
@@ -126,7 +127,7 @@ async def test_online_roles_are_renewed_in_the_first_half_of_their_life(
 
 
 async def test_a_tick_before_bootstrap_does_nothing(server: Context) -> None:
-    await trust.tick(server)
+    await renewal.tick(server)
     assert await deliver(server) == {}
 
 

@@ -1,21 +1,24 @@
 """The director: composes, signs and sends what each device shall run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_protocol.assignment import AssignedModel, Assignment, Generation, sign_assignment
-from lamplighter_protocol.blobs import describe
+from lamplighter_protocol.blobs import BlobRef, describe
 from lamplighter_protocol.bundle import Manifest, Variant
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.reported import Inventory
+from lamplighter_protocol.reported import Inventory, Reported
 from lamplighter_server.assignments.models import AssignmentRow, WantedModel
+from lamplighter_server.blobs.objects import ObjectStore
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
+from lamplighter_server.devices.models import Device
 from lamplighter_server.outbox import service as outbox
 from lamplighter_server.releases import service as releases
 from lamplighter_server.trust import service as trust
@@ -67,12 +70,27 @@ async def issue(
         The generation by device.
 
     Raises:
-        LamplighterError: DEVICE_UNKNOWN, NOT_FOUND or TRUST_MISSING.
+        LamplighterError: DEVICE_UNKNOWN, NOT_FOUND, TRUST_MISSING, or TRUST_REFUSED if the server
+            lacks the key that offline keys have named.
     """
-    epoch = await trust.load_epoch(session)
+    ids = list(device_ids)
+    director = await trust.load_director(context, session)
+    known = await devices.get_all(session, ids)
+    former = {
+        row.device: row
+        for row in await session.scalars(select(AssignmentRow).where(AssignmentRow.device.in_(ids)))
+    }
+    shall: dict[str, list[AssignedModel]] = {device: [] for device in ids}
+    manifests: dict[tuple[str, int], BlobRef] = {}
+    for item in await wanted(session, ids):
+        release = (item.model, item.release)
+        if release not in manifests:
+            manifests[release] = await _find_manifest(context, session, *release)
+        shall[item.device].append(_compose(item, manifests[release], now_utc))
     issued = {}
-    for device in device_ids:
-        generation = Generation(epoch, await _next_counter(session, device, epoch))
+    for device in ids:
+        counter = _next_counter(former.get(device), known[device], director.epoch)
+        generation = Generation(director.epoch, counter)
         assignment = Assignment(
             device=device,
             fleet=context.settings.fleet,
@@ -80,19 +98,14 @@ async def issue(
             issued_utc=now_utc,
             expires_utc=now_utc + timedelta(seconds=context.settings.assignment_lifetime_s),
             window_s=context.settings.window_s,
-            models=tuple(
-                [
-                    await _compose(context, session, item, now_utc)
-                    for item in await wanted(session, device)
-                ]
-            ),
+            models=tuple(shall[device]),
         )
-        envelope = sign_assignment(assignment, context.keys.director)
+        envelope = sign_assignment(assignment, director.signer)
         await session.merge(
             AssignmentRow(
                 device=device,
-                epoch=epoch,
-                counter=generation.counter,
+                epoch=director.epoch,
+                counter=counter,
                 sha256=sha256(envelope),
                 envelope=envelope,
                 issued_utc=now_utc,
@@ -103,11 +116,36 @@ async def issue(
     return issued
 
 
-async def wanted(session: AsyncSession, device: str | None = None) -> Sequence[WantedModel]:
-    """What one device, or every device, shall have."""
+async def find_due(
+    session: AsyncSession, *, epoch: int, issued_before_utc: datetime, limit: int
+) -> Sequence[str]:
+    """Devices whose assignment is of a former epoch, or older than a moment; the oldest first."""
+    is_due = or_(AssignmentRow.epoch != epoch, AssignmentRow.issued_utc < issued_before_utc)
+    query = select(AssignmentRow.device).where(is_due).order_by(AssignmentRow.issued_utc)
+    return (await session.scalars(query.limit(limit))).all()
+
+
+async def answer(context: Context, session: AsyncSession, device: str, report: Reported) -> None:
+    """Issue anew if a device holds what this server does not know: it was restored from a backup.
+
+    Raises:
+        LamplighterError: As `issue`.
+    """
+    row = await newest(session, device)
+    if row is None or report.generation is None:
+        return
+    reported, known = report.generation, Generation(row.epoch, row.counter)
+    if reported > known or (reported == known and report.assignment_sha256 != row.sha256):
+        await issue(context, session, [device], context.clock())
+
+
+async def wanted(
+    session: AsyncSession, device_ids: Collection[str] | None = None
+) -> Sequence[WantedModel]:
+    """What some devices, or every device, shall have."""
     query = select(WantedModel).order_by(WantedModel.device, WantedModel.model)
-    if device is not None:
-        query = query.where(WantedModel.device == device)
+    if device_ids is not None:
+        query = query.where(WantedModel.device.in_(device_ids))
     return (await session.scalars(query)).all()
 
 
@@ -143,11 +181,10 @@ def _fits(variant: Variant, inventory: Inventory) -> bool:
     )
 
 
-async def _next_counter(session: AsyncSession, device: str, epoch: int) -> int:
-    row = await session.get(AssignmentRow, device)
-    report = devices.read_report(await devices.get(session, device))
+def _next_counter(former: AssignmentRow | None, device: Device, epoch: int) -> int:
+    report = devices.read_report(device)
     known = [
-        row.counter if row is not None and row.epoch == epoch else 0,
+        former.counter if former is not None and former.epoch == epoch else 0,
         report.generation.counter
         if report is not None and report.generation is not None and report.generation.epoch == epoch
         else 0,
@@ -155,17 +192,27 @@ async def _next_counter(session: AsyncSession, device: str, epoch: int) -> int:
     return max(known) + 1
 
 
-async def _compose(
-    context: Context, session: AsyncSession, item: WantedModel, now_utc: datetime
-) -> AssignedModel:
-    release = await releases.get(session, item.model, item.release)
+def _compose(item: WantedModel, manifest: BlobRef, now_utc: datetime) -> AssignedModel:
     return AssignedModel(
         model=item.model,
         release=item.release,
-        manifest=describe(context.objects.read(release.manifest_sha256)),
+        manifest=manifest,
         variant=item.variant,
         rollout=item.rollout,
         not_before_utc=now_utc,
         deadline_utc=item.deadline_utc,
         allow_downgrade=item.allow_downgrade,
     )
+
+
+async def _find_manifest(
+    context: Context, session: AsyncSession, model: str, number: int
+) -> BlobRef:
+    release = await releases.get(session, model, number)
+    return _describe_stored(context.objects, release.manifest_sha256)
+
+
+@lru_cache(maxsize=256)
+def _describe_stored(objects: ObjectStore, digest: str) -> BlobRef:
+    """Content-addressed, so it never changes; a wave names one manifest for every device."""
+    return describe(objects.read(digest))

@@ -118,7 +118,7 @@ async def device(context: Context, name: str) -> DeviceFacts:
     """
     async with context.database.reading() as session:
         row = await devices.get(session, name)
-        wanted = await assignments.wanted(session, name)
+        wanted = await assignments.wanted(session, [name])
         vitals = {item.device: item for item in await telemetry.vitals(session)}
         events = await telemetry.events(session, device=name, limit=MAX_EVENTS)
     return DeviceFacts(view(row, wanted), devices.read_report(row), vitals.get(name), events)

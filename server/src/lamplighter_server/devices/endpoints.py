@@ -58,7 +58,7 @@ async def get_devices(session: SessionDep) -> list[DeviceView]:
 async def get_device(device: str, session: SessionDep) -> DeviceView:
     """One device."""
     found = await service.get(session, device)
-    return view(found, await assignments.wanted(session, device))
+    return view(found, await assignments.wanted(session, [device]))
 
 
 @router.get("/{device}/report")

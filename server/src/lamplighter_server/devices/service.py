@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -149,6 +149,19 @@ def set_presence(device: Device, raw: bytes) -> None:
 async def ls(session: AsyncSession) -> Sequence[Device]:
     """Every enrolled device by id."""
     return (await session.scalars(select(Device).order_by(Device.id))).all()
+
+
+async def get_all(session: AsyncSession, ids: Collection[str]) -> dict[str, Device]:
+    """Several devices by id.
+
+    Raises:
+        LamplighterError: DEVICE_UNKNOWN.
+    """
+    rows = await session.scalars(select(Device).where(Device.id.in_(ids)))
+    found = {device.id: device for device in rows}
+    if unknown := sorted(set(ids) - found.keys()):
+        raise LamplighterError("DEVICE_UNKNOWN", f"No device {unknown[0]!r} is enrolled.")
+    return found
 
 
 async def get(session: AsyncSession, device: str) -> Device:

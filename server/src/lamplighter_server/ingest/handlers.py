@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.telemetry import Stream
 from lamplighter_server.actor import Actor
+from lamplighter_server.assignments import service as assignments
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
@@ -33,7 +34,8 @@ Handler = Callable[[Context, AsyncSession, Device, Incoming], Awaitable[None]]
 async def _on_reported(
     context: Context, session: AsyncSession, device: Device, message: Incoming
 ) -> None:
-    await devices.accept_report(context, session, device, message.payload)
+    report = await devices.accept_report(context, session, device, message.payload)
+    await assignments.answer(context, session, device.id, report)
 
 
 async def _on_presence(

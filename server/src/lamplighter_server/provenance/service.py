@@ -12,6 +12,7 @@ from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.releases import service as releases
 from lamplighter_server.trust import service as trust
+from lamplighter_server.trust.roles import ROOT, TARGETS
 
 _DIRECTOR_KEYS: Final = "director-keys.json"
 
@@ -43,12 +44,13 @@ async def collect(context: Context, session: AsyncSession, name: str) -> Provena
         await trust.find_file(session, f"{version}.root.json")
         for version in range(1, report.trust.root_version + 1)
     ]
+    roles = await trust.load_roles(session)
     return Provenance(
         device=name,
         fleet=context.settings.fleet,
         roots=tuple(roots),
         targets=await trust.find_file(session, f"{report.trust.targets_version}.targets.json"),
-        delegated=await trust.newest_delegated(session),
+        delegated={role: raw for role, raw in roles.items() if role not in {ROOT, TARGETS}},
         director_keys=await trust.find_file(session, _DIRECTOR_KEYS),
         assignment=assigned.envelope,
         report=envelope,

@@ -1,33 +1,27 @@
 """Publishing through the server's API. Nothing leaves this machine before the keys are open."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from lamplighter_converters.pack import Bundle
-from lamplighter_protocol.assignment import DirectorKeys
-from lamplighter_protocol.canonical import encode, sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.cli.api import Api
-from lamplighter_server.publishing import ceremony, keys
-from lamplighter_server.publishing.state import SignedState
+from lamplighter_server.publishing import steps
+from lamplighter_server.publishing.case import Case
+from lamplighter_server.publishing.exchange import ServerKeys, fetch, read_server_keys, submit
+from lamplighter_server.publishing.holder import Holder, Proposal
+from lamplighter_server.publishing.signers import Secrets
+from lamplighter_server.publishing.steps import ONE_KEY, KeyPlan
+from lamplighter_server.trust.roles import (
+    ROOT,
+    TARGETS,
+    Roles,
+    read_root,
+    read_targets,
+)
 
-
-@dataclass(frozen=True)
-class Proposal:
-    """A release that is about to be signed."""
-
-    bundle: Bundle
-    evidence: bytes
-    previous: bytes
-    """The targets that were signed last."""
-    targets: bytes
-    """The next ones, unsigned; the previous ones if they name the release already."""
-
-    @property
-    def changes(self) -> tuple[str, ...]:
-        """In words, what a signature would add: to be shown before the passphrase is asked for."""
-        return tuple(ceremony.changes(self.previous, self.targets))
+#: After these the server may yet take the same case.
+_TRY_AGAIN = frozenset({"SERVER_UNREACHABLE", "NOT_AUTHORISED"})
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,75 @@ class Published:
     size_bytes: int
 
 
-def init_keys(api: Api, folder: Path, passphrase: str) -> None:
+def begin(api: Api, holder: Holder, *retired: str) -> Case:
+    """What is in force, after what was signed before has been sent.
+
+    Raises:
+        LamplighterError: SIGNATURES_MISSING if an earlier case waits for other holders, and what
+            `exchange.fetch` and `send` raise.
+    """
+    case = fetch(api, *retired)
+    holder.state.reconcile(case.current)
+    if (pending := holder.state.pending) is None:
+        return case
+    send(api, holder, holder.look_at(pending))
+    return fetch(api, *retired)
+
+
+def send(api: Api, holder: Holder, proposal: Proposal) -> None:
+    """Send a signed case; it is kept while an answer may be lost or signatures are missing.
+
+    Raises:
+        LamplighterError: SIGNATURES_MISSING, or what the server refuses with.
+    """
+    case = proposal.case
+    if proposal.verdict.missing:
+        lacking = "; ".join(map(str, proposal.verdict.missing))
+        raise LamplighterError("SIGNATURES_MISSING", f"The case is kept: {lacking}.")
+    try:
+        submit(api, case)
+    except LamplighterError as error:
+        if error.code not in _TRY_AGAIN:
+            holder.state.drop()
+        raise
+    after = {**case.current, **case.proposed}
+    holder.state.adopt(after)
+    holder.state.drop()
+    holder.ring.retire(_keyids(case.current) - _keyids(after))
+
+
+def conclude(api: Api, holder: Holder, proposal: Proposal, secrets: Secrets) -> None:
+    """Sign what was shown and send it.
+
+    Raises:
+        LamplighterError: As `Holder.sign` and `send`.
+    """
+    send(api, holder, holder.look_at(holder.sign(proposal, secrets)))
+
+
+def meet_server(api: Api, folder: Path) -> ServerKeys | None:
+    """What a new server says about itself; None if it has taken our first root in the meantime.
+
+    Raises:
+        LamplighterError: CONFLICT if trust is established here or the server has another root, and
+            what `begin` raises.
+    """
+    holder = Holder(folder)
+    if holder.state.own:
+        raise LamplighterError(
+            "CONFLICT", f"There are keys in {folder} already, and they are used."
+        )
+    case = begin(api, holder)
+    if holder.state.own:
+        return None
+    if case.current:
+        raise LamplighterError("CONFLICT", "This server already has another TUF root.")
+    return read_server_keys(api)
+
+
+def init_keys(
+    api: Api, folder: Path, passphrase: str, *, root: KeyPlan = ONE_KEY, targets: KeyPlan = ONE_KEY
+) -> None:
     """Make the offline keys, sign the first root and targets, and hand them to the server.
 
     After a failure it can be repeated: it goes on with the keys, and with what was signed if the
@@ -48,48 +110,13 @@ def init_keys(api: Api, folder: Path, passphrase: str) -> None:
 
     Raises:
         LamplighterError: CONFLICT if trust is established here or the server has another root,
-            PASSPHRASE_WRONG, SERVER_UNREACHABLE.
+            PASSPHRASE_WRONG, SIGNATURES_MISSING, SERVER_UNREACHABLE.
     """
-    state = SignedState(folder)
-    if state.established:
-        raise LamplighterError(
-            "CONFLICT", f"There are keys in {folder} already, and they are used."
-        )
-    online = api.get("/api/v1/trust/online-keys")
-    director_keys = encode(
-        DirectorKeys(epoch=online["epoch"], public_pem=tuple(online["director_public_pem"]))
-    )
-    open_keys = keys.unlock if keys.exist(folder) else keys.create
-    offline = open_keys(folder, passphrase)
-    first = state.unconfirmed_first()
-    if first is None:
-        now_utc = datetime.now(UTC)
-        first = (
-            ceremony.first_root(
-                root=offline.root,
-                targets=offline.targets.public_key,
-                snapshot=ceremony.read_key(online["snapshot"]),
-                timestamp=ceremony.read_key(online["timestamp"]),
-                now_utc=now_utc,
-            ),
-            ceremony.first_targets(director_keys, signer=offline.targets, now_utc=now_utc),
-        )
-        state.keep_first(*first)
-    root, targets = first
-    try:
-        api.post(
-            "/api/v1/trust/bootstrap",
-            {
-                "root": root.decode(),
-                "targets": targets.decode(),
-                "director_keys": director_keys.decode(),
-            },
-        )
-    except LamplighterError as error:
-        if error.code != "SERVER_UNREACHABLE":
-            state.forget_first()
-        raise
-    state.confirm()
+    server = meet_server(api, folder)
+    if server is not None:
+        holder, secrets = Holder(folder), always(passphrase)
+        proposal = steps.establish(holder, server, root, targets, secrets)
+        conclude(api, holder, proposal, secrets)
 
 
 def next_release(api: Api, model: str) -> int:
@@ -103,63 +130,16 @@ def next_release(api: Api, model: str) -> int:
     return 1 + max(int(item["release"]) for item in releases)
 
 
-def propose_release(api: Api, folder: Path, bundle: Bundle, evidence: bytes) -> Proposal:
-    """Say what is to be signed; nothing is sent and no key is opened.
-
-    Args:
-        api: The server.
-        folder: The client's own metadata.
-        bundle: The release.
-        evidence: The bytes of `evidence.json`.
+def propose_release(api: Api, holder: Holder, bundle: Bundle, evidence: bytes) -> Proposal | None:
+    """Say what is to be signed; no key is opened. None if the release is published already.
 
     Raises:
-        LamplighterError: TRUST_REFUSED if a file is not what the manifest says, or the server's
-            targets are not what was signed last here; RELEASE_IMMUTABLE, SERVER_UNREACHABLE.
+        LamplighterError: TRUST_REFUSED if a file is not what the manifest says, or the server is
+            behind what was signed last here; RELEASE_IMMUTABLE, SIGNATURES_MISSING,
+            SERVER_UNREACHABLE.
     """
-    ceremony.check_bundle(bundle)
-    previous = SignedState(folder).agree(api.get_bytes("/api/v1/trust/files/targets.json"))
-    targets = ceremony.next_targets(
-        previous,
-        model=bundle.manifest.model,
-        release=bundle.manifest.release,
-        manifest=bundle.manifest_raw,
-        evidence=evidence,
-        now_utc=datetime.now(UTC),
-    )
-    return Proposal(bundle, evidence, previous, targets)
-
-
-def publish_proposal(api: Api, folder: Path, passphrase: str, proposal: Proposal) -> Published:
-    """Sign, upload the files, then announce the release: nothing is ever half published.
-
-    Raises:
-        LamplighterError: PASSPHRASE_WRONG, SIGNATURE_INVALID, or what the server refuses with.
-    """
-    bundle, manifest, state = proposal.bundle, proposal.bundle.manifest, SignedState(folder)
-    signer = keys.unlock_role(folder, "targets", passphrase)
-    signed = proposal.previous
-    if proposal.targets != proposal.previous:
-        signed = ceremony.sign_next(proposal.previous, proposal.targets, signer)
-    for raw in (*bundle.files.values(), bundle.manifest_raw, proposal.evidence):
-        api.put(f"/api/v1/blobs/{sha256(raw)}", raw)
-    state.keep(signed)
-    api.post(
-        "/api/v1/releases",
-        {
-            "model": manifest.model,
-            "release": manifest.release,
-            "manifest_sha256": bundle.sha256,
-            "evidence_sha256": sha256(proposal.evidence),
-            "targets": signed.decode(),
-        },
-    )
-    state.confirm()
-    return Published(
-        model=manifest.model,
-        release=manifest.release,
-        manifest_sha256=bundle.sha256,
-        size_bytes=bundle.size_bytes,
-    )
+    steps.check_bundle(bundle)
+    return steps.release(holder, begin(api, holder), bundle, evidence)
 
 
 def publish_release(
@@ -168,6 +148,39 @@ def publish_release(
     """Propose and publish in one step, for programs. Repeating it is harmless.
 
     Raises:
-        LamplighterError: As `propose_release` and `publish_proposal`.
+        LamplighterError: As `propose_release` and `conclude`; TRUST_REFUSED if others have signed
+            something since: a person must see it first.
     """
-    return publish_proposal(api, folder, passphrase, propose_release(api, folder, bundle, evidence))
+    holder = Holder(folder)
+    proposal = propose_release(api, holder, bundle, evidence)
+    if proposal is not None:
+        if proposal.verdict.unseen:
+            raise LamplighterError(
+                "TRUST_REFUSED",
+                "The server's targets are not the ones that were signed last with these keys.",
+            )
+        conclude(api, holder, proposal, always(passphrase))
+    return describe_release(bundle)
+
+
+def describe_release(bundle: Bundle) -> Published:
+    """A release as it was published."""
+    return Published(
+        model=bundle.manifest.model,
+        release=bundle.manifest.release,
+        manifest_sha256=bundle.sha256,
+        size_bytes=bundle.size_bytes,
+    )
+
+
+def always(passphrase: str) -> Secrets:
+    """Answers every question for a secret in the same way."""
+    return lambda _: passphrase
+
+
+def _keyids(roles: Roles) -> set[str]:
+    """Every key that holds an offline role."""
+    if not roles:
+        return set()
+    delegated = read_targets(roles[TARGETS]).signed.delegations
+    return {*read_root(roles[ROOT]).signed.keys, *(delegated.keys if delegated else ())}

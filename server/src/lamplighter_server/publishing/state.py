@@ -1,67 +1,71 @@
-"""What was signed last, kept beside the keys: no server is believed over it."""
+"""What a signer knows, kept beside the keys: no server is believed over it."""
 
 from pathlib import Path
 from typing import Final
 
-from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.files import write_durably
+from lamplighter_server.publishing.case import Case, read_case, write_case
+from lamplighter_server.trust.roles import (
+    ROOT,
+    TARGETS,
+    Roles,
+    delegated_model,
+    same_statement,
+)
 
-_ROOT: Final = "root.json"
-_TARGETS: Final = "targets.json"
-_PENDING: Final = "targets.pending.json"
+_PENDING: Final = "pending.case"
 
 
 class SignedState:
-    """The client's own root and targets.
+    """The signer's own metadata, verified last, and the case that was signed since.
 
-    New targets are pending until the server has answered. They are kept before they are sent: if
-    the answer is lost, the next run knows what it may have signed.
+    A case is kept before it is sent: if the answer is lost, the next run knows what was signed.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._root, self._targets = folder / _ROOT, folder / _TARGETS
-        self._pending = folder / _PENDING
+        self._folder = folder
 
     @property
-    def established(self) -> bool:
-        """Whether a server has accepted the first root and targets."""
-        return self._targets.exists()
+    def own(self) -> Roles:
+        """The metadata that were verified last, by role; none before the first contact."""
+        return {
+            path.stem: path.read_bytes()
+            for path in sorted(self._folder.glob("*.json"))
+            if path.stem in {ROOT, TARGETS} or delegated_model(path.stem) is not None
+        }
 
-    def unconfirmed_first(self) -> tuple[bytes, bytes] | None:
-        """The first root and targets if they were signed and no answer to them came."""
-        if self.established or not (self._root.exists() and self._pending.exists()):
-            return None
-        return self._root.read_bytes(), self._pending.read_bytes()
+    @property
+    def pending(self) -> Case | None:
+        """The case that waits for signatures or for the server's answer."""
+        path = self._folder / _PENDING
+        return read_case(path) if path.exists() else None
 
-    def keep_first(self, root: bytes, targets: bytes) -> None:
-        """Keep the first root and targets before they are sent."""
-        write_durably(self._root, root)
-        self.keep(targets)
+    def keep(self, case: Case) -> None:
+        """Keep a case that was signed."""
+        write_case(self._folder / _PENDING, case)
 
-    def forget_first(self) -> None:
-        """A server has refused them: the next attempt signs anew."""
-        self._pending.unlink(missing_ok=True)
-        self._root.unlink(missing_ok=True)
+    def drop(self) -> None:
+        """Give the pending case up."""
+        (self._folder / _PENDING).unlink(missing_ok=True)
 
-    def keep(self, targets: bytes) -> None:
-        """Keep new targets before they are sent."""
-        write_durably(self._pending, targets)
+    def adopt(self, roles: Roles) -> None:
+        """Take metadata as known: they were shown to the signer, or signed here."""
+        for role, raw in roles.items():
+            write_durably(self._folder / f"{role}.json", raw)
 
-    def confirm(self) -> None:
-        """The server has taken the pending targets."""
-        self._pending.replace(self._targets)
+    def reconcile(self, current: Roles) -> None:
+        """Take the pending case as known if the server has it by now; give up one it overtook."""
+        case = self.pending
+        if case is None:
+            return
+        if _is(case.proposed, current):
+            self.adopt({**self.own, **{role: current[role] for role in case.proposed}})
+            self.drop()
+        elif bool(case.current) != bool(current) or not _is(case.current, current):
+            self.drop()
 
-    def agree(self, served: bytes) -> bytes:
-        """The targets that were signed last, which the server must have too.
 
-        Raises:
-            LamplighterError: TRUST_REFUSED.
-        """
-        if self._pending.exists() and self._pending.read_bytes() == served:
-            self.confirm()
-        if not self.established or self._targets.read_bytes() != served:
-            raise LamplighterError(
-                "TRUST_REFUSED",
-                "The server's targets are not the ones that were signed last with these keys.",
-            )
-        return served
+def _is(roles: Roles, current: Roles) -> bool:
+    return all(
+        role in current and same_statement(role, raw, current[role]) for role, raw in roles.items()
+    )

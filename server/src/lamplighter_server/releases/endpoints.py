@@ -27,8 +27,10 @@ class NewRelease(BaseModel):
     release: Annotated[int, Field(ge=1, le=2**31 - 1)]
     manifest_sha256: Digest
     evidence_sha256: Digest
+    role: str = "targets"
+    """The role that names the release: `targets`, or the model's delegated role."""
     targets: str
-    """The new targets metadata, as text."""
+    """The new metadata of that role, as text."""
 
 
 class ReleaseLine(BaseModel):
@@ -74,6 +76,7 @@ async def post_release(body: NewRelease, context: ContextDep, session: SessionDe
         number=body.release,
         manifest_sha256=body.manifest_sha256,
         evidence_sha256=body.evidence_sha256,
+        role=body.role,
         targets=body.targets.encode(),
     )
     return ReleaseLine(**_line(release))

@@ -25,15 +25,18 @@ async def publish(
     number: int,
     manifest_sha256: str,
     evidence_sha256: str,
+    role: str,
     targets: bytes,
 ) -> Release:
     """Accept a release whose files are stored and whose manifest the new targets name.
+
+    `targets` is the metadata of `role`: of the top-level targets role, or of a delegated one.
 
     Raises:
         LamplighterError: RELEASE_IMMUTABLE if the number is taken; NOT_FOUND or BLOB_REFUSED if a
             file is missing or of another length; MESSAGE_MALFORMED, CAPABILITY_MISSING or
             TRUST_REFUSED if the manifest is not the one that was announced and signed; and what
-            trust.service.accept_targets raises.
+            trust.service.accept_roles raises.
     """
     former = await _find(session, model, number)
     if former is not None:
@@ -55,10 +58,7 @@ async def publish(
     evidence = _read_evidence(evidence_raw)
     path = manifest_target(model, number)
     contents = {path: manifest_raw, evidence_target(model, number): evidence_raw}
-    signed = await trust.accept_targets(context, session, targets, contents)
-    custom = signed[path]
-    if (custom.get("model"), custom.get("release")) != (model, number):
-        raise LamplighterError("TRUST_REFUSED", f"The signed target {path} says {custom}.")
+    await trust.accept_roles(context, session, {role: targets}, contents)
     release = Release(
         model=model,
         number=number,

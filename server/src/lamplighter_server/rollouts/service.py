@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.trust import ModelPolicy
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
@@ -17,6 +18,7 @@ from lamplighter_server.rollouts import repository
 from lamplighter_server.rollouts.models import Rollout, RolloutDevice
 from lamplighter_server.rollouts.policy import Policy, assign_waves
 from lamplighter_server.rollouts.states import DeviceState, Event, follow
+from lamplighter_server.trust import service as trust
 
 
 async def create(
@@ -25,16 +27,23 @@ async def create(
     """Plan a rollout; nothing is assigned before it is started and a tick has opened a wave.
 
     Raises:
-        LamplighterError: NOT_FOUND if there is no such release; ROLLOUT_INVALID if no selected
-            device can run it; CONFLICT if an open rollout of this model holds one of the devices.
+        LamplighterError: NOT_FOUND if there is no such release; RELEASE_BELOW_MINIMUM if offline
+            keys forbid it; ROLLOUT_INVALID if no selected device can run it; CONFLICT if an open
+            rollout of this model holds one of the devices.
     """
     manifest = await releases.load_manifest(context, session, model, release)
+    signed = await trust.load_policy(session, model)
+    if release < signed.minimum_release:
+        raise LamplighterError(
+            "RELEASE_BELOW_MINIMUM",
+            f"{model} release {release} is below {signed.minimum_release}, the signed minimum.",
+        )
     selected = [
         device
         for device in await devices.ls(session)
         if policy.where.items() <= device.labels.items()
     ]
-    unable = {device.id: why for device in selected if (why := _obstacle(manifest, device))}
+    unable = {device.id: why for device in selected if (why := _obstacle(manifest, signed, device))}
     able = {device.id: device.labels for device in selected if device.id not in unable}
     if not able:
         raise LamplighterError(
@@ -69,10 +78,13 @@ async def create(
     return rollout
 
 
-def _obstacle(manifest: Manifest, device: Device) -> str:
+def _obstacle(manifest: Manifest, signed: ModelPolicy, device: Device) -> str:
     """Why a device cannot run a release; empty if it can."""
+    inventory = devices.read_inventory(device)
+    if signed.machines and inventory.machine not in signed.machines:
+        return f"HARDWARE_FORBIDDEN: {inventory.machine} is none of {', '.join(signed.machines)}."
     try:
-        assignments.choose_variant(manifest, devices.read_inventory(device))
+        assignments.choose_variant(manifest, inventory)
     except LamplighterError as error:
         return f"{error.code}: {error.sentence}"
     return ""

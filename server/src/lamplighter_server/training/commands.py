@@ -6,7 +6,7 @@ import typer
 
 from lamplighter_server.cli.api import connect
 from lamplighter_server.cli.output import JsonOption, print_facts, print_json
-from lamplighter_server.publishing.commands import DEFAULT_KEYS_DIR, KeysDir, ask_passphrase
+from lamplighter_server.publishing.options import DEFAULT_KEYS_DIR, Asker, KeysDir, show
 
 
 def train(
@@ -21,10 +21,12 @@ def train(
     """
     from lamplighter_protocol.errors import LamplighterError
     from lamplighter_server.publishing.client import (
+        conclude,
+        describe_release,
         next_release,
         propose_release,
-        publish_proposal,
     )
+    from lamplighter_server.publishing.holder import Holder
     from lamplighter_server.training.experiment import RECIPES
     from lamplighter_server.training.release import build_release
     from lamplighter_server.training.run import run_experiment
@@ -33,16 +35,17 @@ def train(
         raise LamplighterError(
             "NOT_FOUND", f"There is no recipe {recipe!r}; there are {', '.join(RECIPES)}."
         )
-    folder = keys_dir.expanduser()
+    holder = Holder(keys_dir.expanduser())
     with connect(context) as api:
         release = next_release(api, RECIPES[recipe].model)
         run = run_experiment(RECIPES[recipe], lambda text: typer.echo(text, err=True))
         typer.echo("converting, quantizing and comparing", err=True)
         built = build_release(run, release)
-        proposal = propose_release(api, folder, built.bundle, built.evidence_raw)
-        for line in proposal.changes:
-            typer.echo(f"to be signed: {line}", err=True)
-        published = publish_proposal(api, folder, ask_passphrase(), proposal)
+        proposal = propose_release(api, holder, built.bundle, built.evidence_raw)
+        if proposal is not None:
+            show(proposal)
+            conclude(api, holder, proposal, Asker())
+    published = describe_release(built.bundle)
     if as_json:
         print_json({"release": published.release, **built.evidence})
         return

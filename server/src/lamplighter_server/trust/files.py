@@ -1,29 +1,41 @@
 """The set of metadata files that belong together, and its next states: pure."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from securesystemslib.signer import Signer
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
 from lamplighter_protocol.canonical import encode, sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.trust import TrustFile, TrustIndex
-from lamplighter_server.trust.online import OnlineKeys
+from lamplighter_server.trust.roles import ROOT, Roles, read_role
 
 FIRST_ROOT: Final = "1.root.json"
 DIRECTOR_KEYS: Final = "director-keys.json"
-TIMESTAMP: Final = "timestamp.json"
-VERSIONED: Final = frozenset({"root", "targets", "snapshot"})
 SNAPSHOT_LIFETIME: Final = timedelta(days=30)
 TIMESTAMP_LIFETIME: Final = timedelta(days=7)
 #: Not of TUF: clients without a clock take it as a floor of time.
 ISSUED: Final = "issued_utc"
 
+_SNAPSHOT: Final = "snapshot"
+_TIMESTAMP: Final = "timestamp.json"
+_VERSIONED: Final = re.compile(r"([0-9]+)\.(.+)\.json")
+
 #: Content by name, all of one moment. Empty before bootstrap.
 Files = Mapping[str, bytes]
-S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
+S = TypeVar("S", Snapshot, Timestamp)
+
+
+@dataclass(frozen=True)
+class OnlineSigners:
+    """What signs without a person: the keys that the root names."""
+
+    snapshot: Signer
+    timestamp: Signer
 
 
 def require(files: Files, name: str) -> bytes:
@@ -37,53 +49,47 @@ def require(files: Files, name: str) -> bytes:
     return files[name]
 
 
-def read_root(files: Files) -> Root:
-    """The root.
-
-    Raises:
-        LamplighterError: TRUST_MISSING.
-    """
-    return _read(require(files, FIRST_ROOT), Root)
-
-
-def read_targets(files: Files) -> Targets | None:
-    """The targets, or None before bootstrap."""
-    raw = newest_version(files, "targets")
-    return _read(raw, Targets) if raw else None
-
-
-def with_targets(files: Files, raw: bytes, keys: OnlineKeys, now_utc: datetime) -> Files:
-    """The set after new (already verified) targets: a snapshot and a timestamp that name them."""
-    targets = _read(raw, Targets)
-    former = newest_version(files, "snapshot")
-    version = _read(former, Snapshot).version + 1 if former else 1
-    snapshot = Snapshot(
-        version=version,
-        expires=now_utc + SNAPSHOT_LIFETIME,
-        meta={"targets.json": _meta(targets.version, raw)},
+def newest(files: Files) -> dict[str, bytes]:
+    """The newest file of each role whose files carry their version in the name."""
+    versions = sorted(
+        (int(found[1]), found[2], name)
+        for name in files
+        if (found := _VERSIONED.fullmatch(name)) is not None
     )
-    kept = {
-        name: content
-        for name, content in files.items()
-        if not name.endswith((".targets.json", ".snapshot.json"))
-    }
-    renewed = {
-        **kept,
-        f"{targets.version}.targets.json": raw,
-        f"{version}.snapshot.json": _sign(snapshot, keys.snapshot),
-    }
-    return _with_timestamp(renewed, keys, now_utc)
+    return {role: files[name] for _, role, name in versions}
 
 
-def renewed(files: Files, keys: OnlineKeys, now_utc: datetime) -> Files:
+def offline_roles(files: Files) -> Roles:
+    """The offline roles in force."""
+    return {role: raw for role, raw in newest(files).items() if role != _SNAPSHOT}
+
+
+def with_roles(files: Files, offered: Roles, signers: OnlineSigners, now_utc: datetime) -> Files:
+    """The set after new (already verified) offline roles, with a snapshot that names them.
+
+    Every root stays, so that a client can walk from any of them to the newest. A role that was
+    ever named by a snapshot stays named, as clients demand it.
+    """
+    outdated = {
+        name
+        for name in files
+        if (found := _VERSIONED.fullmatch(name)) is not None
+        and found[2] in offered
+        and found[2] != ROOT
+    }
+    kept = {name: raw for name, raw in files.items() if name not in outdated}
+    added = {
+        f"{read_role(role, raw).signed.version}.{role}.json": raw for role, raw in offered.items()
+    }
+    return _with_snapshot({**kept, **added}, signers, now_utc)
+
+
+def renewed(files: Files, signers: OnlineSigners, now_utc: datetime) -> Files:
     """The set with a new snapshot or timestamp where less than half of its life is left."""
-    targets, snapshot = newest_version(files, "targets"), newest_version(files, "snapshot")
-    if targets is None or snapshot is None:
-        return files
-    if _read(snapshot, Snapshot).expires - now_utc < SNAPSHOT_LIFETIME / 2:
-        return with_targets(files, targets, keys, now_utc)
-    if _read(files[TIMESTAMP], Timestamp).expires - now_utc < TIMESTAMP_LIFETIME / 2:
-        return _with_timestamp(files, keys, now_utc)
+    if _read(newest(files)[_SNAPSHOT], Snapshot).expires - now_utc < SNAPSHOT_LIFETIME / 2:
+        return _with_snapshot(files, signers, now_utc)
+    if _read(files[_TIMESTAMP], Timestamp).expires - now_utc < TIMESTAMP_LIFETIME / 2:
+        return _with_timestamp(files, signers, now_utc)
     return files
 
 
@@ -96,22 +102,35 @@ def make_index(files: Files) -> bytes:
     return encode(TrustIndex(files=tuple(listed)))
 
 
-def _with_timestamp(files: Files, keys: OnlineKeys, now_utc: datetime) -> Files:
-    raw = newest_version(files, "snapshot")
-    assert raw is not None  # noqa: S101 - every caller has just made or seen it
-    former = files.get(TIMESTAMP)
+def _with_snapshot(files: Files, signers: OnlineSigners, now_utc: datetime) -> Files:
+    versioned = newest(files)
+    former = versioned.pop(_SNAPSHOT, None)
+    version = _read(former, Snapshot).version + 1 if former else 1
+    snapshot = Snapshot(
+        version=version,
+        expires=now_utc + SNAPSHOT_LIFETIME,
+        meta={
+            f"{role}.json": _meta(read_role(role, raw).signed.version, raw)
+            for role, raw in versioned.items()
+            if role != ROOT
+        },
+    )
+    kept = {name: raw for name, raw in files.items() if not name.endswith(f".{_SNAPSHOT}.json")}
+    return _with_timestamp(
+        {**kept, f"{version}.{_SNAPSHOT}.json": _sign(snapshot, signers.snapshot)}, signers, now_utc
+    )
+
+
+def _with_timestamp(files: Files, signers: OnlineSigners, now_utc: datetime) -> Files:
+    snapshot = newest(files)[_SNAPSHOT]
+    former = files.get(_TIMESTAMP)
     timestamp = Timestamp(
         version=_read(former, Timestamp).version + 1 if former else 1,
         expires=now_utc + TIMESTAMP_LIFETIME,
-        snapshot_meta=_meta(_read(raw, Snapshot).version, raw),
+        snapshot_meta=_meta(_read(snapshot, Snapshot).version, snapshot),
         unrecognized_fields={ISSUED: now_utc.strftime("%Y-%m-%dT%H:%M:%SZ")},
     )
-    return {**files, TIMESTAMP: _sign(timestamp, keys.timestamp)}
-
-
-def newest_version(files: Files, role: str) -> bytes | None:
-    """The published file of a role whose files carry their version in the name."""
-    return next((raw for name, raw in files.items() if name.endswith(f".{role}.json")), None)
+    return {**files, _TIMESTAMP: _sign(timestamp, signers.timestamp)}
 
 
 def _read(raw: bytes, _kind: type[S]) -> S:

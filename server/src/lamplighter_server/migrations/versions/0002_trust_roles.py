@@ -1,4 +1,4 @@
-"""Delegated roles and rotated keys."""
+"""Delegated roles and rotated keys needed no new table; the number stays taken."""
 
 revision = "0002"
 down_revision = "0001"
