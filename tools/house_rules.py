@@ -14,13 +14,14 @@ SLICES = {
     "blobs",
     "devices",
     "drift",
+    "people",
     "releases",
     "rollouts",
     "telemetry",
     "trust",
 }
 #: What a slice shows to the others: what it does, and what it speaks of.
-PUBLIC_MODULES = {"models", "objects", "selection", "service"}
+PUBLIC_MODULES = {"access", "models", "objects", "selection", "service"}
 CLOCK_AT = {"clock.py", "demo", "cli", "training", "publishing", "commands.py", "migrations"}
 
 

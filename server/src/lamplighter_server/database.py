@@ -77,7 +77,8 @@ class Database:
     """Opens transactions; nothing else commits."""
 
     def __init__(self, url: str) -> None:
-        self.engine: AsyncEngine = create_async_engine(url)
+        # Errors of the database are logged: what was to be stored must not be in them.
+        self.engine: AsyncEngine = create_async_engine(url, hide_parameters=True)
         if url.startswith("sqlite"):
             _make_sqlite_durable(self.engine)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lamplighter_server import __version__
 from lamplighter_server.console import lamps, picture, plots
 from lamplighter_server.console.reading import DeviceFacts, Facts, Observed
+from lamplighter_server.people.access import Caller
 
 _HERE: Final = Path(__file__).parent
 STATIC: Final = _HERE / "static"
@@ -66,9 +67,13 @@ class Pages:
         }
         return Snapshot(_digest(repr(boxes)), boxes)
 
-    def page(self, snapshot: Snapshot) -> str:
+    def page(self, snapshot: Snapshot, caller: Caller) -> str:
         """The whole page."""
-        return self._render("page.html", fleet=self._fleet, snapshot=snapshot, version=__version__)
+        return self.whole("page.html", me=caller, snapshot=snapshot, version=__version__)
+
+    def whole(self, template: str, **values: Any) -> str:  # noqa: ANN401 - a template's values
+        """A page with its head."""
+        return self._render(template, fleet=self._fleet, **values)
 
     def device(self, facts: DeviceFacts) -> str:
         """What the console tells of one device beyond its row."""

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.people.access import Role, requires
 from lamplighter_server.trust import service
 from lamplighter_server.trust.online import tuf_key
 
@@ -36,6 +37,7 @@ class Done(BaseModel):
 
 
 @router.get("/online-keys")
+@requires(Role.VIEWER, narrows=True)
 async def get_online_keys(context: ContextDep) -> OnlineKeysView:
     """The keys that this server signs with by itself."""
     return OnlineKeysView(
@@ -47,6 +49,7 @@ async def get_online_keys(context: ContextDep) -> OnlineKeysView:
 
 
 @router.post("/bootstrap", status_code=201)
+@requires(Role.ADMIN)
 async def post_bootstrap(body: Bootstrap, context: ContextDep, session: SessionDep) -> Done:
     """Establish trust once."""
     await service.bootstrap(
@@ -60,6 +63,7 @@ async def post_bootstrap(body: Bootstrap, context: ContextDep, session: SessionD
 
 
 @router.get("/files/{name}")
+@requires(Role.VIEWER, narrows=True)
 async def get_file(name: str, session: SessionDep) -> Response:
     """A metadata file exactly as it was published."""
     return Response(await service.find_file(session, name), media_type="application/json")
