@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.actor import SERVER, Actor
 from lamplighter_server.context import Context
-from lamplighter_server.people.access import SAFE_METHODS, Caller, check_access, declared
+from lamplighter_server.people.access import SAFE_METHODS, Access, Caller, check_access, declared
 
 
 def _context(request: Request) -> Context:
@@ -44,9 +44,11 @@ async def authorise(request: Request) -> None:
     Raises:
         LamplighterError: NOT_AUTHORISED, ROLE_MISSING, SCOPE_MISSING or CSRF_REFUSED.
     """
-    access, caller = declared(request.scope.get("endpoint")), request.state.caller
+    access: Access | None = declared(request.scope.get("endpoint"))
+    caller: Caller | None = request.state.caller
     check_access(access, caller)
-    if caller is None or caller.csrf is None or request.method in SAFE_METHODS:
+    for_anybody = access is not None and access.least is None
+    if for_anybody or caller is None or caller.csrf is None or request.method in SAFE_METHODS:
         return
     given = request.headers.get(CSRF_HEADER)
     if given is None:

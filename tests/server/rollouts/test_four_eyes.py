@@ -198,9 +198,7 @@ async def test_a_draft_from_before_the_setting_needs_an_approval_too(stage: Any)
         )
         assert not free.needs_approval
         with pytest.raises(LamplighterError, match="APPROVAL_MISSING"):
-            await rollouts.start(
-                replace(stage.context, settings=on), session, stage.admin, free.id
-            )
+            await rollouts.start(replace(stage.context, settings=on), session, stage.admin, free.id)
         assert (await rollouts.start(stage.context, session, stage.admin, free.id)).started_utc
 
 
