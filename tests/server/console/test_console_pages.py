@@ -185,7 +185,7 @@ async def test_security_headers(people: httpx.AsyncClient, path: str) -> None:
     assert "unsafe" not in policy
     assert "http" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert answer.headers["cache-control"] in {"no-store", "no-cache"}
 
 

@@ -159,7 +159,7 @@ async def test_every_answer_has_the_secure_headers(house: Any) -> None:
             assert "unsafe" not in headers["content-security-policy"]
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff"
-            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["referrer-policy"] == "same-origin"
             assert headers["cache-control"] == "no-store"
             assert "strict-transport-security" not in headers
 
