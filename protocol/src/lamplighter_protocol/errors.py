@@ -121,7 +121,7 @@ CATALOGUE: dict[str, Entry] = {
     ),
     # Server
     "NOT_AUTHORISED": Entry(
-        401, False, "Sign in, or give a token: --token, LAMPLIGHTER_TOKEN, or the data folder's own."
+        401, False, "Sign in, or give a token: --token, LAMPLIGHTER_TOKEN or LAMPLIGHTER_DATA_DIR."
     ),
     "HOST_REFUSED": Entry(
         403, False, "Use the address that 'lamplighter up' printed, or set LAMPLIGHTER_CONSOLE_URL."

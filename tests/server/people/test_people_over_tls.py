@@ -46,8 +46,7 @@ async def test_the_door_over_tls_with_our_own_authority(
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run_server(settings, ready.set_result))
     try:
-        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED, timeout=60)
-        link = ready.result()
+        link = await asyncio.wait_for(ready, 60)
         assert link.startswith(f"https://127.0.0.1:{settings.http_port}/sign-in/link?key=")
         tls = ssl.create_default_context(cafile=str(tmp_path / "pki/ca.pem"))
         async with httpx.AsyncClient(verify=tls) as client:
