@@ -304,3 +304,27 @@ async def test_users_are_told_apart_by_name_for_ever(house: Any, code_of: Code) 
         assert [user.name for user in await service.ls(session)] == ["admin", "anna"]
     shown = await house.admin.get("/api/v1/users")
     assert "argon2" not in shown.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name": "\\ud800", "password": "x"}',
+        b'{"name": "a\\u0000", "password": "\\ud800"}',
+        b'{"name": "a", "password": "x", "labels": {"\\ud800": "b"}}',
+        b"[" * 100_000,
+        b"\xff",
+        b"",
+    ],
+)
+async def test_hostile_texts_are_refused(house: Any, body: bytes) -> None:
+    answer = await house.client(**{"Content-Type": "application/json"}).post(
+        "/api/v1/sign-in", content=body
+    )
+    assert answer.status_code in {400, 401, 422}
+    form = await house.client(**{"Content-Type": "application/x-www-form-urlencoded"}).post(
+        "/sign-in", content=b"name=%ff%00&password=" + body
+    )
+    assert form.status_code in {400, 401, 422}
+    link = await house.client().get("/sign-in/link?key=%ff%00%ed%a0%80")
+    assert link.status_code == 403

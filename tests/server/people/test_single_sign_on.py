@@ -214,6 +214,12 @@ async def test_a_provider_that_is_away_is_told_apart(
     assert (answer.status_code, "does not answer" in answer.text) == (502, True)
 
 
+async def test_a_secret_that_is_gone_is_told(house: Any, tmp_path: Any) -> None:
+    (tmp_path / "secret").unlink()
+    answer = await go(house)
+    assert (answer.status_code, "secret cannot be read" in answer.text) == (502, True)
+
+
 async def test_a_provider_without_tls_is_not_asked(open_house: Any) -> None:
     house = await open_house(oidc_issuer="http://id.example")
     answer = await house.client().get("/sign-in/provider")

@@ -142,8 +142,17 @@ def _redirect_uri(settings: Settings) -> str:
 
 
 def _client_auth(settings: Settings) -> httpx.BasicAuth | None:
-    """A client without a secret is a public one: PKCE alone protects its codes."""
+    """A client without a secret is a public one: PKCE alone protects its codes.
+
+    Raises:
+        LamplighterError: SIGN_ON_UNAVAILABLE.
+    """
     if settings.oidc_client_secret_file is None:
         return None
-    secret = settings.oidc_client_secret_file.expanduser().read_text().strip()
+    try:
+        secret = settings.oidc_client_secret_file.expanduser().read_text().strip()
+    except (OSError, ValueError) as error:
+        raise LamplighterError(
+            "SIGN_ON_UNAVAILABLE", f"The client's secret cannot be read ({type(error).__name__})."
+        ) from error
     return httpx.BasicAuth(settings.oidc_client_id, secret)
