@@ -15,6 +15,7 @@ SLICES = {
     "blobs",
     "devices",
     "drift",
+    "people",
     "provenance",
     "releases",
     "rollouts",
@@ -22,7 +23,7 @@ SLICES = {
     "trust",
 }
 #: What a slice shows to the others: what it does, and what it speaks of.
-PUBLIC_MODULES = {"history", "models", "objects", "selection", "service"}
+PUBLIC_MODULES = {"access", "history", "models", "objects", "roles", "selection", "service"}
 #: Writes that the audit log does not see.
 UNSEEN = (
     ".bulk_insert_mappings",

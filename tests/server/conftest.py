@@ -46,6 +46,8 @@ from lamplighter_server.database import Base, Database
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
 from lamplighter_server.figures import Figures
+from lamplighter_server.people import service as people
+from lamplighter_server.people.access import BOOTSTRAP, Caller, Role
 from lamplighter_server.pki.authority import Authority
 from lamplighter_server.releases.models import Release
 from lamplighter_server.settings import Settings
@@ -63,6 +65,9 @@ INVENTORY = Inventory(
     agent_version="0.1.0",
     system="linux",
 )
+
+
+ADMIN = Caller(BOOTSTRAP, "admin", Role.ADMIN)
 
 
 def make_manifest(
@@ -138,6 +143,7 @@ class Stage:
     context: Context
     boards: dict[str, Board] = field(default_factory=dict)
     now: datetime = START
+    admin: Caller = ADMIN
 
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -292,6 +298,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     made.append(Stage(context))
     director = DirectorKeys(epoch=1, public_pem=(keys.director_public_pem,))
     async with database.transaction() as session:
+        await people.ensure_admin(session, START)
         session.add(TrustFileRow(name=DIRECTOR_KEYS, body=encode(director), published=True))
     yield made[0]
     await database.close()

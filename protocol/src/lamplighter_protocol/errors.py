@@ -145,7 +145,38 @@ CATALOGUE: dict[str, Entry] = {
     ),
     # Server
     "NOT_AUTHORISED": Entry(
-        401, False, "Use the token in the server's data folder: --token or LAMPLIGHTER_TOKEN."
+        401, False, "Sign in, or give a token: --token, LAMPLIGHTER_TOKEN or LAMPLIGHTER_DATA_DIR."
+    ),
+    "HOST_REFUSED": Entry(
+        403, False, "Use the address that 'lamplighter up' printed, or set LAMPLIGHTER_CONSOLE_URL."
+    ),
+    "ROLE_MISSING": Entry(403, False, "Ask an admin for the role: 'lamplighter user role'."),
+    "SCOPE_MISSING": Entry(
+        403, False, "Stay inside your labels, as in --where site=a, or ask an admin for more."
+    ),
+    "SIGN_IN_FAILED": Entry(
+        401, False, "Try again; an admin sets a new password with 'lamplighter user password'."
+    ),
+    "SIGN_IN_THROTTLED": Entry(
+        429, True, "Wait as long as it says; somebody may be guessing this password."
+    ),
+    "LINK_INVALID": Entry(403, False, "Make a new link with 'lamplighter login' on the server."),
+    "SIGN_ON_REFUSED": Entry(
+        403, False, "Sign in again; if it recurs, compare the settings with single-sign-on.md."
+    ),
+    "SIGN_ON_UNAVAILABLE": Entry(
+        502, True, "Look whether the provider answers; 'lamplighter login' works without it."
+    ),
+    "PASSWORD_WEAK": Entry(422, False, "Choose a longer one; a few unrelated words are good."),
+    "CSRF_REFUSED": Entry(403, False, "Open the page in the console again and repeat the step."),
+    "APPROVER_IS_CREATOR": Entry(
+        403, False, "Ask somebody else with the role approver: 'lamplighter user ls'."
+    ),
+    "APPROVAL_MISSING": Entry(
+        409, True, "Let somebody else run 'lamplighter rollout approve ROLLOUT' first."
+    ),
+    "PLAIN_HTTP_REFUSED": Entry(
+        503, False, "Add --https, or keep the console on 127.0.0.1 and put a TLS proxy before it."
     ),
     "CONFLICT": Entry(409, False, "Look at the present state with 'show', then decide."),
     "RELEASE_IMMUTABLE": Entry(409, False, "Publish the next release number instead."),

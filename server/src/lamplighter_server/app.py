@@ -15,7 +15,6 @@ from lamplighter_protocol.topics import Topics
 from lamplighter_server import migrations
 from lamplighter_server.assignments import renewal as assignments
 from lamplighter_server.audit import service as audit
-from lamplighter_server.auth import load_or_create_token
 from lamplighter_server.blobs.objects import ObjectStore
 from lamplighter_server.broker.process import managed_broker
 from lamplighter_server.clock import Clock, utc_now
@@ -26,9 +25,13 @@ from lamplighter_server.drift import service as drift
 from lamplighter_server.figures import Figures
 from lamplighter_server.ingest.listener import Listener
 from lamplighter_server.outbox.relay import relay
+from lamplighter_server.people import service as people
+from lamplighter_server.people import sessions
+from lamplighter_server.people.access import BOOTSTRAP
+from lamplighter_server.people.credentials import load_or_create_token
 from lamplighter_server.pki.authority import Authority
 from lamplighter_server.rollouts import controller as rollouts
-from lamplighter_server.settings import Settings
+from lamplighter_server.settings import LOOPBACKS, Settings
 from lamplighter_server.tasks import cancel
 from lamplighter_server.trust import renewal
 from lamplighter_server.trust.online import OnlineKeys
@@ -40,7 +43,6 @@ TICKS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {
     "trust": renewal.tick,
     "audit": audit.tick,
 }
-LOOPBACK: Final = "127.0.0.1"
 RESTART_DELAY_S: Final = 1.0
 STOP_GRACE_S: Final = 2
 _log = logging.getLogger(__name__)
@@ -60,6 +62,8 @@ async def open_context(settings: Settings, clock: Clock = utc_now) -> AsyncItera
     database = Database(settings.resolved_database_url, clock)
     try:
         await migrations.upgrade(database.engine)
+        async with database.transaction() as session:
+            await people.ensure_admin(session, clock())
         yield Context(
             settings=settings,
             database=database,
@@ -74,18 +78,23 @@ async def open_context(settings: Settings, clock: Clock = utc_now) -> AsyncItera
         await database.close()
 
 
-async def run_server(settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
+async def run_server(
+    settings: Settings, on_ready: Callable[[str], None] = lambda _link: None
+) -> None:
     """Run until cancelled, then stop everything in order.
 
     Args:
         settings: What the operator chose.
-        on_ready: Called once when both doors and the broker accept connections.
+        on_ready: Called once when both doors and the broker accept connections, with a link that
+            signs a browser in.
 
     Raises:
-        LamplighterError: PORT_IN_USE, SCHEMA_NEWER, BROKER_MISSING or BROKER_FAILED.
+        LamplighterError: PLAIN_HTTP_REFUSED, PORT_IN_USE, SCHEMA_NEWER, BROKER_MISSING or
+            BROKER_FAILED.
     """
+    check_people_door(settings)
     async with AsyncExitStack() as stack:
-        people = stack.enter_context(_bind(LOOPBACK, settings.http_port, "--port"))
+        people_socket = stack.enter_context(_bind(settings.http_host, settings.http_port, "--port"))
         devices = stack.enter_context(
             _bind(settings.device_host, settings.device_port, "--device-port")
         )
@@ -95,7 +104,7 @@ async def run_server(settings: Settings, on_ready: Callable[[], None] = lambda: 
         token = load_or_create_token(settings.folder / "admin.token")
         certificate, key = context.authority.server_paths
         doors = [
-            (_Door(_config(people_app(context, token))), people),
+            (_Door(_config(people_app(context, token), **_people_tls(context))), people_socket),
             (
                 _Door(_config(device_app(context), ssl_certfile=certificate, ssl_keyfile=str(key))),
                 devices,
@@ -106,12 +115,37 @@ async def run_server(settings: Settings, on_ready: Callable[[], None] = lambda: 
         try:
             for door, _ in doors:
                 await door.open.wait()
-            on_ready()
+            async with context.database.transaction() as session:
+                link = await sessions.make_link(session, BOOTSTRAP.name, context.clock())
+            on_ready(sessions.link_url(settings, link))
             await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for door, _ in doors:
                 door.should_exit = True
             await asyncio.gather(*serving)
+
+
+def check_people_door(settings: Settings) -> None:
+    """Passwords and tokens do not travel in the clear.
+
+    Raises:
+        LamplighterError: PLAIN_HTTP_REFUSED.
+    """
+    if settings.http_host not in LOOPBACKS and not settings.https:
+        raise LamplighterError(
+            "PLAIN_HTTP_REFUSED",
+            f"On {settings.http_host} others could read every password and token.",
+        )
+
+
+def _people_tls(context: Context) -> dict[str, str]:
+    settings = context.settings
+    if not settings.https:
+        return {}
+    certificate, key = settings.https_certificate, settings.https_key
+    if certificate is None or key is None:
+        certificate, key = context.authority.server_paths
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
 @asynccontextmanager

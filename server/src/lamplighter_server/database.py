@@ -82,7 +82,8 @@ class Database:
     def __init__(self, url: str, clock: Clock = utc_now) -> None:
         from lamplighter_server.audit.capture import AuditingSession  # its tables need Base
 
-        self.engine: AsyncEngine = create_async_engine(url)
+        # Errors of the database are logged: what was to be stored must not be in them.
+        self.engine: AsyncEngine = create_async_engine(url, hide_parameters=True)
         if url.startswith("sqlite"):
             _make_sqlite_durable(self.engine)
         self._sessions = async_sessionmaker(

@@ -1,24 +1,33 @@
-"""The two applications: people on loopback, devices over TLS (they never share a port)."""
+"""The two applications: people and devices never share a port."""
 
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.responses import JSONResponse
 
 from lamplighter_server import __version__, console
 from lamplighter_server.alerts import endpoints as alerts
 from lamplighter_server.audit import endpoints as audit
-from lamplighter_server.auth import LOOPBACK, Guard
 from lamplighter_server.blobs import endpoints as blobs
 from lamplighter_server.context import Context
 from lamplighter_server.devices import door as enrolment
 from lamplighter_server.devices import endpoints as devices
 from lamplighter_server.drift import endpoints as drift
+from lamplighter_server.edge import authorise
 from lamplighter_server.errors import install
 from lamplighter_server.figures import endpoints as figures
+from lamplighter_server.headers import SecureHeaders
 from lamplighter_server.limits import BodyLimit
+from lamplighter_server.people import endpoints as people
+from lamplighter_server.people.access import Role, requires
+from lamplighter_server.people.credentials import Credentials
+from lamplighter_server.people.guard import Guard
+from lamplighter_server.people.passwords import Passwords
+from lamplighter_server.people.sessions import cookie_name
 from lamplighter_server.provenance import endpoints as provenance
 from lamplighter_server.releases import endpoints as releases
 from lamplighter_server.rollouts import endpoints as rollouts
+from lamplighter_server.settings import LOOPBACKS
 from lamplighter_server.telemetry import endpoints as telemetry
 from lamplighter_server.trust import endpoints as trust
 
@@ -35,26 +44,42 @@ _SLICES: Final = (
     alerts,
     audit,
     figures,
+    people,
     provenance,
 )
 
 
-def people_app(context: Context, token: str) -> FastAPI:
-    """API and console."""
+def people_app(context: Context, bootstrap_token: str) -> FastAPI:
+    """API and console. Every route declares who may call it; `authorise` runs before each."""
     app = FastAPI(
         title="Lamplighter",
         version=__version__,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,
         docs_url=None,  # FastAPI's own page loads its scripts from elsewhere
         redoc_url=None,
+        dependencies=[Depends(authorise)],
     )
     app.state.context = context
+    app.state.passwords = Passwords()
     install(app)
     for slice_ in _SLICES:
         app.include_router(slice_.router)
     console.mount(app, context)
+
+    @app.get("/api/v1/openapi.json", include_in_schema=False)
+    @requires(Role.VIEWER, narrows=True)
+    async def get_description() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    settings = context.settings
     app.add_middleware(BodyLimit, max_bytes=MAX_PEOPLE_BODY_BYTES)
-    app.add_middleware(Guard, token=token, hosts=LOOPBACK | {context.settings.public_host})
+    app.add_middleware(
+        Guard,
+        credentials=Credentials(context, bootstrap_token),
+        hosts=LOOPBACKS | {settings.public_host, settings.console_host},
+        cookie=cookie_name(settings),
+    )
+    app.add_middleware(SecureHeaders, over_tls=settings.over_tls)
     return app
 
 

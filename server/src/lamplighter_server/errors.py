@@ -34,6 +34,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(LamplighterError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(UnicodeEncodeError, _on_no_text)
 
 
 async def _on_error(request: Request, error: Exception) -> JSONResponse:
@@ -55,6 +56,11 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
     place = ".".join(str(part) for part in first["loc"])
     sentence = f"{place}: {first['msg']}."
     return answer(LamplighterError("MESSAGE_MALFORMED", sentence), 422)
+
+
+async def _on_no_text(_request: Request, _error: Exception) -> JSONResponse:
+    """JSON can spell halves of characters, which no database and no digest takes."""
+    return answer(LamplighterError("MESSAGE_MALFORMED", "A text is not valid Unicode."))
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:

@@ -1,13 +1,17 @@
 """What an operator may set: by option of `lamplighter up`, by `LAMPLIGHTER_*`, or not at all."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lamplighter_protocol.names import NAME_PATTERN
+from lamplighter_server.people.access import Role
 
+LOOPBACK: Final = "127.0.0.1"
+LOOPBACKS: Final = frozenset({LOOPBACK, "localhost", "::1"})
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -23,7 +27,28 @@ class Settings(BaseSettings):
     """An SQLAlchemy URL with an asynchronous driver; empty means SQLite in the data folder."""
 
     http_port: Port = 8080
-    """The people's door: API and console, plain HTTP on loopback."""
+    """The people's door: API and console."""
+    http_host: str = LOOPBACK
+    """The address on which the people's door listens; beyond loopback only with `https`."""
+    https: bool = False
+    """Whether the people's door speaks TLS."""
+    https_certificate: Path | None = None
+    """With `https_key`, PEM files of another authority; without them ours certifies the door."""
+    https_key: Annotated[Path | None, Field(validate_default=True)] = None
+    console_url: Annotated[str, Field(pattern=r"^(https?://[^/]+/?)?$")] = ""
+    """The address under which people reach the console, where a proxy stands before it."""
+    require_approval: bool = False
+    """Whether a rollout starts only after somebody else than its authors has approved it."""
+
+    oidc_issuer: str = ""
+    """The single sign-on provider (OpenID Connect); empty means passwords only."""
+    oidc_client_id: str = ""
+    oidc_client_secret_file: Path | None = None
+    oidc_groups_claim: str = "groups"
+    """The claim of the id token that lists a person's groups."""
+    oidc_roles: dict[str, Role] = {}
+    """Group to role, as JSON; the highest counts, and without any there is no access."""
+
     device_port: Port = 8443
     """The devices' door: enrolment over HTTPS with our own certificate authority."""
     broker_port: Port = 8883
@@ -44,10 +69,34 @@ class Settings(BaseSettings):
     tick_s: Annotated[float, Field(gt=0)] = 1.0
     """How often rollouts, drift and trust are looked at."""
 
+    @field_validator("https_key")
+    @classmethod
+    def _check_pair(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("https_certificate") is None):
+            raise ValueError("goes together with https_certificate")
+        return key
+
     @property
     def folder(self) -> Path:
         """The data folder, absolute."""
         return self.data_dir.expanduser().absolute()
+
+    @property
+    def console_address(self) -> str:
+        """Where people reach the console, without a slash at the end."""
+        host = LOOPBACK if self.http_host in LOOPBACKS else self.public_host
+        scheme = "https" if self.https else "http"
+        return self.console_url.rstrip("/") or f"{scheme}://{host}:{self.http_port}"
+
+    @property
+    def console_host(self) -> str:
+        """The name or address in that."""
+        return urlsplit(self.console_address).hostname or LOOPBACK
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether people's browsers speak TLS, to us or to the proxy before us."""
+        return self.console_address.startswith("https://")
 
     @property
     def resolved_database_url(self) -> str:

@@ -41,7 +41,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Context]:
         "UPDATE audit_line SET actor = 'user:eve'",
         "DELETE FROM audit_line",
         f"INSERT OR REPLACE INTO audit_line SELECT sequence, {VALUES}",
-        f"INSERT INTO audit_line SELECT sequence + 2, {VALUES}",
+        f"INSERT INTO audit_line SELECT sequence + 9, {VALUES}",
         "UPDATE audit_head SET sequence = 9",
         "DELETE FROM audit_head",
         "INSERT OR REPLACE INTO audit_head VALUES (1, '2026-05-01', '')",
@@ -55,5 +55,5 @@ async def test_what_is_written_stays(server: Context, statement: str) -> None:
 
 async def test_the_next_line_is_taken(server: Context) -> None:
     async with server.database.reading() as session:
-        assert len(await audit.chain(session, after=0, limit=10)) == 1
+        assert len(await audit.chain(session, after=0, limit=10)) == 2
         assert len(await audit.heads(session)) == 1

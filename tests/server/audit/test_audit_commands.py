@@ -55,7 +55,7 @@ async def test_lines_are_listed_for_people_and_programs(stage: Any, run: Run) ->
     assert listed[0]["at_utc"].endswith("Z")
     shown = await run("ls", "--limit", "1")
     assert "device/cam-1" in shown.stdout
-    assert "--before 2" in shown.stderr
+    assert "--before 3" in shown.stderr
     assert (await run("ls", "--since", "2999-01-01", "--json")).stdout == "[]\n"
 
 
@@ -66,13 +66,13 @@ async def test_a_whole_log_is_verified_online_and_offline(
     for name in ("cam-1", "cam-2", "cam-3"):
         await stage.add_device(name)
     online = json.loads((await run("verify", "--json")).stdout)
-    assert (online["lines"], online["covered_lines"]) == (4, 4)
+    assert (online["lines"], online["covered_lines"]) == (5, 5)
     first, second = str(tmp_path / "first.jsonl"), str(tmp_path / "second.jsonl")
     assert (await run("export", first)).exit_code == 0
     await stage.add_device("cam-4")
     assert (await run("export", second)).exit_code == 0
     offline = json.loads((await run("verify", second, "--head", first, "--json")).stdout)
-    assert (offline["lines"], offline["signed_heads"], offline["kept_heads"]) == (5, 2, 1)
+    assert (offline["lines"], offline["signed_heads"], offline["kept_heads"]) == (6, 2, 1)
     assert (await run("verify", "--head", first)).exit_code == 0
     assert code_of(await run("verify", first, "--head", second)) == "AUDIT_TRUNCATED"
 
@@ -111,7 +111,7 @@ async def test_a_tampered_file_is_found_out(
     file.write_text("\n".join(rows))
     refused = await run("verify", str(file))
     assert code_of(refused) == "AUDIT_BROKEN"
-    assert "Line 2 " in str(refused.exception)
+    assert "Line 3 " in str(refused.exception)
 
 
 async def test_a_file_that_is_not_there_is_a_usage_error(run: Run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from lamplighter_server.audit import service as audit
 from lamplighter_server.audit.chain import Head, Line
 from lamplighter_server.audit.exported import find_envelopes, read_heads
 from lamplighter_server.doors import people_app
+from lamplighter_server.people.access import Role, requires
 
 ADA = Actor("user", "ada")
 
@@ -30,8 +31,8 @@ async def test_lines_are_chosen_by_actor_subject_and_page(stage: Any) -> None:
     for name in ("cam-1", "cam-10"):
         await stage.add_device(name)
     lines = await newest(stage)
-    assert [line.sequence for line in lines] == [3, 2, 1]
-    assert await newest(stage, limit=1, before=3) == lines[1:2]
+    assert [line.sequence for line in lines] == [4, 3, 2, 1]
+    assert await newest(stage, limit=1, before=4) == lines[1:2]
     assert await newest(stage, subject="cam-1") == lines[1:2]
     assert await newest(stage, subject="device/cam-1") == lines[1:2]
     assert await newest(stage, subject="device") == lines[:2]
@@ -52,7 +53,7 @@ async def test_a_head_is_signed_told_to_the_log_and_due_again_after_a_while(
     stage.later(audit.HEAD_INTERVAL.total_seconds())
     for _ in range(2):  # the second time there is nothing to sign
         await audit.tick(stage.context)
-    assert [head.sequence for head in await heads(stage)] == [1, 2]
+    assert [head.sequence for head in await heads(stage)] == [2, 3]
     assert first.fleet == stage.context.settings.fleet
     async with stage.context.database.reading() as session:
         lines = await audit.chain(session, after=0, limit=10)
@@ -100,13 +101,16 @@ async def test_a_refusal_at_the_door_is_told(stage: Any) -> None:
     app = people_app(stage.context, "token")
 
     @app.get("/api/v1/forbidden")
+    @requires(Role.VIEWER)
     async def forbidden() -> None:
         from lamplighter_protocol.errors import LamplighterError
 
         raise LamplighterError("SIGNATURE_INVALID", "No.")
 
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
+        transport=httpx.ASGITransport(app),
+        base_url="http://127.0.0.1",
+        headers={"Authorization": "Bearer token"},
     ) as client:
         assert (await client.get("/api/v1/forbidden")).status_code == 403
         assert (await client.get("/api/v1/devices/ghost")).status_code == 404

@@ -16,7 +16,7 @@ from lamplighter_server.rollouts import service as rollouts
 from lamplighter_server.rollouts.policy import read_policy
 
 ADA = Actor("user", "ada")
-TRUST = 1
+TRUST = 2
 """Lines that the stage itself has written."""
 
 
@@ -193,10 +193,10 @@ async def test_a_rollout_is_told_from_its_plan_to_each_device(stage: Any) -> Non
     before = len(await lines_of(stage))
     async with stage.context.database.transaction(ADA) as session:
         row = await rollouts.create(
-            stage.context, session, model="digits", release=1, policy=read_policy({})
+            stage.context, session, stage.admin, model="digits", release=1, policy=read_policy({})
         )
     async with stage.context.database.transaction(ADA) as session:
-        await rollouts.start(stage.context, session, row.id)
+        await rollouts.start(stage.context, session, stage.admin, row.id)
     entries = await told(stage, before)
     told_of = [entry[1:3] for entry in entries]
     assert told_of[0] == ("create", f"rollout/{row.id}")

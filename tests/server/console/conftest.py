@@ -14,6 +14,7 @@ from lamplighter_protocol.counts import LATENCY_SLOTS, Counts
 from lamplighter_protocol.reported import Inventory
 from lamplighter_server.devices.models import Device
 from lamplighter_server.doors import people_app
+from lamplighter_server.people import sessions
 from lamplighter_server.telemetry.models import WindowRow
 
 AddWindow = Callable[..., Awaitable[None]]
@@ -47,8 +48,21 @@ async def console_url(serve: Serve) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+def sign_in_url(stage: Any, console_url: str) -> Callable[[], Awaitable[str]]:
+    """Make a link that signs a browser in once."""
+
+    async def make() -> str:
+        async with stage.context.database.transaction() as session:
+            key = await sessions.make_link(session, "admin", stage.now)
+        return f"{console_url}/sign-in/link?key={key}"
+
+    return make
+
+
+@pytest.fixture
 async def people(console_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=console_url) as client:
+    headers = {"Authorization": "Bearer token"}
+    async with httpx.AsyncClient(base_url=console_url, headers=headers) as client:
         yield client
 
 

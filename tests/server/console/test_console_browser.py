@@ -22,7 +22,7 @@ CUT_OFF = """[...document.querySelectorAll("main *")]
 
 @pytest.fixture
 async def open_page(
-    console_url: str, require_program: Callable[..., str]
+    sign_in_url: Callable[[], Awaitable[str]], require_program: Callable[..., str]
 ) -> AsyncIterator[OpenPage]:
     """Open the console; at the end no page may have complained about anything."""
     chromium = require_program("chromium", "chromium-browser", "google-chrome")
@@ -41,7 +41,7 @@ async def open_page(
                 "console",
                 lambda said: complaints.append(said.text) if said.type != "log" else None,
             )
-            await page.goto(console_url)
+            await page.goto(await sign_in_url())
             await expect(page.locator("#connection")).to_have_text("Live")
             yield page
             await page.close()

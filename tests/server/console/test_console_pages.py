@@ -37,9 +37,9 @@ def check_clean(html: str) -> Elements:
     """Nothing in the page that the policy forbids, nothing from elsewhere, no id twice."""
     elements = Elements(html)
     for tag, attributes in elements.found:
-        assert tag not in {"style", "img", "iframe", "object", "base", "form"}
+        assert tag not in {"style", "img", "iframe", "object", "base"}
         assert not any(name.startswith("on") or name == "style" for name in attributes)
-        for name in ("src", "href"):
+        for name in ("src", "href", "action"):
             address = attributes.get(name) or "/"
             assert address.startswith(("/", "#")), address
             assert not address.startswith("//")
@@ -53,9 +53,9 @@ async def start_rollout(stage: Any, release: int) -> str:
     async with stage.context.database.transaction() as session:
         policy = read_policy({"waves": ["1", "100%"]})
         row = await rollouts.create(
-            stage.context, session, model="digits", release=release, policy=policy
+            *(stage.context, session, stage.admin), model="digits", release=release, policy=policy
         )
-        await rollouts.start(stage.context, session, row.id)
+        await rollouts.start(stage.context, session, stage.admin, row.id)
     await controller.tick(stage.context)
     return row.id
 
@@ -185,7 +185,7 @@ async def test_security_headers(people: httpx.AsyncClient, path: str) -> None:
     assert "unsafe" not in policy
     assert "http" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert answer.headers["cache-control"] in {"no-store", "no-cache"}
 
 

@@ -12,6 +12,7 @@ from lamplighter_protocol import dsse
 from lamplighter_protocol.assignment import PAYLOAD_TYPE, DirectorKeys
 from lamplighter_protocol.canonical import encode
 from lamplighter_protocol.names import DIRECTOR_KEYS_TARGET
+from lamplighter_server.assignments import renewal as assignments_renewal
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.context import Context
 from lamplighter_server.devices.models import Device
@@ -107,7 +108,7 @@ async def test_before_bootstrap_no_step_is_taken(people: httpx.AsyncClient, code
     assert (await people.post("/api/v1/trust/roles", json={"roles": {}})).is_error
 
 
-async def test_new_director_keys_reach_every_device_in_the_same_step(
+async def test_new_director_keys_reach_every_device_with_the_next_tick(
     server: Context, people: httpx.AsyncClient, offline: Any, code_of: Any
 ) -> None:
     await offline.bootstrap()
@@ -142,6 +143,7 @@ async def test_new_director_keys_reach_every_device_in_the_same_step(
     stranger = dsse.public_pem(Ed25519PrivateKey.generate().public_key())
     assert code_of(await offer(2, stranger)) == "TRUST_REFUSED"
     assert (await offer(2, made["public_pem"])).status_code == 200
+    await assignments_renewal.tick(server)
     async with server.database.reading() as session:
         [row] = await assignments.current(session)
     assert (row.epoch, row.counter) == (2, 1)

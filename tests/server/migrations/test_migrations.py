@@ -1,7 +1,10 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
@@ -35,3 +38,34 @@ async def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(LamplighterError, match="SCHEMA_NEWER"):
         await migrations.upgrade(database.engine)
     await database.close()
+
+
+async def test_rollouts_from_before_users_have_an_author_and_survive_both_ways(
+    tmp_path: Path,
+) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
+    insert = (
+        "INSERT INTO rollout (id, model, release, status, wave, policy, created_utc, reason)"
+        " VALUES ('r', 'digits', 1, 'draft', 0, '{}', '2026-05-01 12:00:00', '')"
+    )
+    async with database.engine.begin() as connection:
+        await connection.run_sync(move, command.upgrade, "0003")
+        await connection.execute(text(insert))
+        await connection.run_sync(move, command.upgrade, "0004")
+        found = await connection.execute(
+            text("SELECT authors, revision, needs_approval, approved_by FROM rollout")
+        )
+        assert found.one() == ('["admin"]', 1, 0, None)
+        await connection.execute(text("UPDATE rollout SET status = 'approved'"))
+        await connection.run_sync(move, command.downgrade, "0003")
+        assert (await connection.execute(text("SELECT id, status FROM rollout"))).one() == (
+            *("r", "draft"),
+        )
+    await database.close()
+
+
+def move(connection: Connection, how: Callable[[Config, str], None], revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    how(config, revision)

@@ -42,24 +42,27 @@ async def fleet(stage: Any) -> Any:
 async def create(stage: Any, release: int = 2, policy: Policy | None = None) -> str:
     async with stage.context.database.transaction() as session:
         row = await service.create(
-            stage.context, session, model="digits", release=release, policy=policy or Policy()
+            *(stage.context, session, stage.admin),
+            model="digits",
+            release=release,
+            policy=policy or Policy(),
         )
         return row.id
 
 
 async def start(stage: Any, rollout: str) -> None:
     async with stage.context.database.transaction() as session:
-        await service.start(stage.context, session, rollout)
+        await service.start(stage.context, session, stage.admin, rollout)
 
 
 async def abort(stage: Any, rollout: str) -> None:
     async with stage.context.database.transaction() as session:
-        await service.abort(session, rollout, "a person stopped it")
+        await service.abort(session, stage.admin, rollout, "a person stopped it")
 
 
 async def show(stage: Any, rollout: str) -> RolloutDetailView:
     async with stage.context.database.transaction() as session:
-        row = await service.get(session, rollout)
+        row = await service.find(session, rollout, stage.admin)
         return detail(row, await service.places(session, rollout))
 
 
@@ -271,11 +274,11 @@ async def test_a_rollout_that_cannot_be_judged_waits_and_says_why(fleet: Any) ->
     (canary,) = await assigned(fleet, 2)
     await fleet.report(canary, committed=2, tried=2)
     async with fleet.context.database.transaction() as session:
-        row = await service.get(session, rollout)
+        row = await service.find(session, rollout, fleet.admin)
         row.policy = {"waves": []}
     await controller.tick(fleet.context)
     async with fleet.context.database.transaction() as session:
-        row = await service.get(session, rollout)
+        row = await service.find(session, rollout, fleet.admin)
         assert (row.status, row.wave) == ("running", 0)
         assert "ROLLOUT_INVALID" in row.reason
     assert await assigned(fleet, 2) == {canary}

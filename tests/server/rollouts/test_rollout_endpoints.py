@@ -157,6 +157,19 @@ async def test_the_life_of_a_rollout_by_command(door: Door) -> None:
     assert report.exit_code == 0, report.output
 
 
+async def test_a_plan_is_changed_and_approved_by_command(door: Door) -> None:
+    made = json.loads((await door.run("rollout", "create", "digits@1", "--json")).stdout)
+    rollout = made["id"]
+    narrower = await door.run("rollout", "revise", rollout, "--where", "site=b", "--json")
+    found = json.loads(narrower.stdout)
+    assert (found["revision"], [place["device"] for place in found["devices"]]) == (2, ["cam-1"])
+    refused = await door.run("rollout", "approve", rollout, "--revision", "2")
+    assert isinstance(refused.exception, LamplighterError)
+    assert refused.exception.code == "APPROVER_IS_CREATOR"
+    asked = await door.run("rollout", "approve", rollout)
+    assert (asked.exit_code, "Planned by" in asked.output) == (1, True)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

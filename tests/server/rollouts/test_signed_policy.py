@@ -25,7 +25,12 @@ async def create(stage: Any, release: int) -> dict[str, tuple[str, str]]:
     """State and reason of each device of a new rollout."""
     async with stage.context.database.transaction() as session:
         made = await rollouts.create(
-            stage.context, session, model="digits", release=release, policy=Policy()
+            stage.context,
+            session,
+            stage.admin,
+            model="digits",
+            release=release,
+            policy=Policy(),
         )
         return {
             place.device: (place.state, place.reason)

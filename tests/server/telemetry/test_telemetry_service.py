@@ -231,6 +231,6 @@ async def test_events_are_listed_newest_first(site: Any) -> None:
         await send(site, Event(at_utc=at, kind="phase", phase="fetching"), sequence, stream="event")
     async with site.context.database.transaction() as session:
         assert [row.sequence for row in await service.events(session)] == [3, 1, 2, 0]
-        assert len(await service.events(session, device="cam-2")) == 0
+        assert len(await service.events(session, devices=["cam-2"])) == 0
         recent = await service.events(session, since=site.now - timedelta(minutes=3), limit=5)
         assert [row.sequence for row in recent] == [3, 1, 2]

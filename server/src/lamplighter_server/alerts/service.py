@@ -1,6 +1,7 @@
 """What other slices call to tell a person something, once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
@@ -61,3 +62,22 @@ async def ls(
 ) -> Sequence[Alert]:
     """The newest alerts first."""
     return await repository.find_all(session, only_open=only_open, limit=limit)
+
+
+def within(alerts: Iterable[Alert], devices: AbstractSet[str]) -> list[Alert]:
+    """The alerts for somebody who sees only some devices.
+
+    An alert that names others as well, or none, is for people of the whole fleet.
+    """
+    return [alert for alert in alerts if (named := _named(alert)) and named <= devices]
+
+
+def _named(alert: Alert) -> set[str]:
+    details = alert.details
+    lone = details.get("device")
+    return {
+        *([lone] if lone else ()),
+        *details.get("devices", ()),
+        *details.get("failed", ()),
+        *details.get("restored", ()),
+    }

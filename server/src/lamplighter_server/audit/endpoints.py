@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel
 from lamplighter_server.audit import service
 from lamplighter_server.audit.chain import Line
 from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.people.access import Role, requires
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
@@ -39,6 +40,7 @@ class HeadsView(BaseModel):
 
 
 @router.get("")
+@requires(Role.VIEWER)
 async def get_lines(
     session: SessionDep,
     actor: str | None = None,
@@ -55,6 +57,7 @@ async def get_lines(
 
 
 @router.get("/chain")
+@requires(Role.VIEWER)
 async def get_chain(
     session: SessionDep, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 1000
 ) -> list[LineView]:
@@ -63,6 +66,7 @@ async def get_chain(
 
 
 @router.post("/heads")
+@requires(Role.VIEWER)
 async def post_head(context: ContextDep, session: SessionDep) -> HeadsView:
     """Sign where the chain ends now; answers every head that was ever signed."""
     await service.sign(context, session)

@@ -10,6 +10,7 @@ _TELEMETRY: Final = "telemetry: written all the time, by devices, and sealed or 
 _QUEUE: Final = "a queue: what filled it is audited"
 _OWN_TIME: Final = "the time of the line that tells of the change"
 _SECRET: Final = "a secret"  # noqa: S105 - the word, no secret
+_VISITS: Final = "comings and goings: refusals among them are told"
 _DERIVED: Final = "follows from audited columns"
 
 #: A table, or a column as `table.column`, to the reason.
@@ -18,6 +19,9 @@ EXEMPT: Final[dict[str, str]] = {
     "alert.opened_utc": _OWN_TIME,
     "alert.command": _DERIVED,
     "alert.details": _DERIVED,
+    "api_token.created_utc": _OWN_TIME,
+    "api_token.secret_sha256": _SECRET,
+    "api_token.used_utc": _VISITS,
     "assignment.envelope": "named by its digest",
     "assignment.issued_utc": _OWN_TIME,
     "audit_head": "the log itself",
@@ -34,12 +38,14 @@ EXEMPT: Final[dict[str, str]] = {
     "device.telemetry_key": _SECRET,
     "drift_mark": "how far windows have been judged; what was found is an alert",
     "event": _TELEMETRY,
+    "failed_sign_in": _VISITS,
     "invitation.token_sha256": _SECRET,
     "outbox": _QUEUE,
     "published_blob": _QUEUE,
     "release.evidence": "named by its digest",
     "release.id": "releases are named by model and number",
     "release.manifest_size_bytes": _DERIVED,
+    "rollout.approved_utc": _OWN_TIME,
     "rollout.created_utc": _OWN_TIME,
     "rollout.finished_utc": _OWN_TIME,
     "rollout.started_utc": _OWN_TIME,
@@ -48,8 +54,13 @@ EXEMPT: Final[dict[str, str]] = {
     "rollout_device.assigned_epoch": "the assignment's own line tells it",
     "rollout_device.deadline_utc": _DERIVED,
     "rollout_device.settled_utc": _OWN_TIME,
+    "sign_in_link": _SECRET,
     "stream_cursor": _TELEMETRY,
     "stream_seen": _TELEMETRY,
+    "user.created_utc": _OWN_TIME,
+    "user.password_hash": _SECRET,
+    "user.signed_in_utc": _VISITS,
+    "user_session": _SECRET,
     "vitals": _TELEMETRY,
     "window": _TELEMETRY,
 }

@@ -18,7 +18,7 @@ DEFAULT_DATA_DIR: Final = "~/.lamplighter"
 
 
 class Api:
-    """One server, addressed by its URL, and the token that changes need."""
+    """One server, addressed by its URL, and the caller's token."""
 
     def __init__(self, server: str, token: str = "") -> None:
         import httpx
@@ -66,6 +66,14 @@ class Api:
         """
         return self._send("POST", path, json=body).json()
 
+    def put_json(self, path: str, body: Any) -> Any:  # noqa: ANN401 - JSON
+        """Replace.
+
+        Raises:
+            LamplighterError: As `post`.
+        """
+        return self._send("PUT", path, json=body).json()
+
     def put(self, path: str, content: bytes | Iterable[bytes]) -> None:
         """Upload a file.
 
@@ -100,7 +108,7 @@ def _stored_token() -> str:
     try:
         return (Path(folder).expanduser() / "admin.token").read_text().strip()
     except OSError:
-        return ""  # reading needs none; a change is refused with what to do
+        return ""  # refused by the server, with what to do
 
 
 def _read_error(response: "httpx.Response") -> LamplighterError:

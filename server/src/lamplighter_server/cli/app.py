@@ -11,6 +11,9 @@ from lamplighter_server.cli.up import up
 from lamplighter_server.demo.commands import demo
 from lamplighter_server.devices.commands import app as device
 from lamplighter_server.drift.commands import app as drift
+from lamplighter_server.people.commands import login
+from lamplighter_server.people.commands import token_app as token
+from lamplighter_server.people.commands import user_app as user
 from lamplighter_server.provenance.commands import provenance
 from lamplighter_server.publishing.commands import app as keys
 from lamplighter_server.releases.commands import app as model
@@ -26,6 +29,9 @@ app = typer.Typer(
 app.command()(up)
 app.command()(demo)
 app.command()(train)
+app.command()(login)
+app.add_typer(user, name="user")
+app.add_typer(token, name="token")
 app.add_typer(keys, name="keys")
 device.command()(provenance)
 app.add_typer(device, name="device")
@@ -49,7 +55,7 @@ def root(
         str | None, typer.Option(envvar="LAMPLIGHTER_SERVER", help="The server's address.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(envvar="LAMPLIGHTER_TOKEN", help="Needed to change anything.")
+        str | None, typer.Option(envvar="LAMPLIGHTER_TOKEN", help="Who you are; see token create.")
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")

@@ -14,7 +14,11 @@ def up(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where everything is kept; ~/.lamplighter by default.")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Console and API, on loopback; 8080.")] = None,
+    port: Annotated[int | None, typer.Option(help="Console and API; 8080.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address of console and API; 127.0.0.1. Others need --https.")
+    ] = None,
+    https: Annotated[bool | None, typer.Option("--https", help="Console and API over TLS.")] = None,
     device_port: Annotated[int | None, typer.Option(help="Enrolment of devices; 8443.")] = None,
     broker_port: Annotated[int | None, typer.Option(help="The managed Mosquitto; 8883.")] = None,
     device_host: Annotated[
@@ -24,6 +28,10 @@ def up(
         str | None, typer.Option(help="Name or address under which devices reach this machine.")
     ] = None,
     fleet: Annotated[str | None, typer.Option(help="Name of the fleet; main.")] = None,
+    require_approval: Annotated[
+        bool | None,
+        typer.Option("--require-approval", help="Rollouts start after a second person's approval."),
+    ] = None,
     window_s: Annotated[
         int | None, typer.Option(help="Length of the windows in which devices count; 300.")
     ] = None,
@@ -35,6 +43,9 @@ def up(
     given = {
         "data_dir": data_dir,
         "http_port": port,
+        "http_host": host,
+        "https": https,
+        "require_approval": require_approval,
         "device_port": device_port,
         "broker_port": broker_port,
         "device_host": device_host,
@@ -61,9 +72,10 @@ async def _serve(given: dict[str, Any]) -> None:
         first = error.errors()[0]
         raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}") from error
 
-    def say_ready() -> None:
+    def say_ready(link: str) -> None:
         typer.echo(
-            f"Lamplighter is up. Console: http://127.0.0.1:{settings.http_port}\n"
+            f"Lamplighter is up. Console: {settings.console_address}\n"
+            f"Sign in, once and within an hour: {link}\n"
             f"Data folder: {settings.folder}\n"
             "Next: 'lamplighter keys init', then 'lamplighter device invite ID'. "
             "Ctrl-C stops everything."

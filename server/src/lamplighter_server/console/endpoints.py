@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.types import Receive, Scope, Send
+from starlette import types
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.audit import service as audit
@@ -18,6 +18,8 @@ from lamplighter_server.console import pages, reading
 from lamplighter_server.console.pages import Pages, Snapshot
 from lamplighter_server.console.shared import Shared
 from lamplighter_server.context import Context
+from lamplighter_server.edge import CallerDep
+from lamplighter_server.people.access import Caller, Role, Scope, requires
 
 READ_INTERVAL_S: Final = 1.0
 """The database is asked at most this often for all tabs together."""
@@ -30,26 +32,13 @@ BEAT_S: Final = 10.0
 RETRY_MS: Final = 2000
 AUDIT_LINES: Final = 100
 
-HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-_FRESH: Final = {**HEADERS, "Cache-Control": "no-store"}
 _log = logging.getLogger(__name__)
 
 
 class EventStream(StreamingResponse):
     """A response that has no end of its own."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
         """Stream until the reader leaves or the server stops."""
         try:
             await super().__call__(scope, receive, send)
@@ -61,29 +50,36 @@ class EventStream(StreamingResponse):
 class Console:
     """The page and its stream over one shared reading of the fleet."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, pages: Pages) -> None:
         self._context = context
-        self._pages = Pages(context.settings.fleet)
-        self._observed = Shared(lambda: reading.observed(context), OBSERVED_INTERVAL_S)
-        self._snapshot = Shared(self._read, READ_INTERVAL_S)
+        self._pages = pages
+        self._snapshots: dict[Scope, Shared[Snapshot]] = {}
 
-    async def _read(self) -> Snapshot:
-        facts = await reading.facts(self._context)
-        return self._pages.snapshot(facts, await self._observed.latest())
+    def _snapshot(self, scope: Scope) -> Shared[Snapshot]:
+        """One reading for everybody with the same scope; there are as many as admins gave out."""
+        if scope not in self._snapshots:
+            observed = Shared(lambda: reading.observed(self._context, scope), OBSERVED_INTERVAL_S)
 
-    async def page(self) -> str:
+            async def read() -> Snapshot:
+                facts = await reading.facts(self._context, scope)
+                return self._pages.snapshot(facts, await observed.latest())
+
+            self._snapshots[scope] = Shared(read, READ_INTERVAL_S)
+        return self._snapshots[scope]
+
+    async def page(self, caller: Caller) -> str:
         """The page as it is now."""
-        return self._pages.page(await self._snapshot.latest())
+        return self._pages.page(await self._snapshot(caller.scope).latest(), caller)
 
-    async def device(self, name: str) -> str:
+    async def device(self, name: str, scope: Scope) -> str:
         """The details of one device.
 
         Raises:
             LamplighterError: DEVICE_UNKNOWN.
         """
-        return self._pages.device(await reading.device(self._context, name))
+        return self._pages.device(await reading.device(self._context, name, scope))
 
-    async def audit(self, actor: str, subject: str, before: int | None) -> str:
+    async def audit(self, caller: Caller, actor: str, subject: str, before: int | None) -> str:
         """The newest lines of the audit log, or those below a sequence."""
         async with self._context.database.reading() as session:
             lines = await audit.ls(
@@ -93,21 +89,31 @@ class Console:
                 before=before,
                 limit=AUDIT_LINES,
             )
-        return self._pages.audit(lines, actor=actor, subject=subject, limit=AUDIT_LINES)
+        return self._pages.audit(lines, caller, actor=actor, subject=subject, limit=AUDIT_LINES)
 
-    async def stream(self, shown: str) -> AsyncIterator[bytes]:
+    async def stream(
+        self, shown: str, caller: Caller, caller_now: Callable[[], Awaitable[Caller | None]]
+    ) -> AsyncIterator[bytes]:
         """Server-sent events: `change` when something did, `beat` while nothing does.
 
         Args:
             shown: The digest of what the page shows already.
+            caller: Who looks.
+            caller_now: Asks again who that is; the stream ends when the answer has changed.
         """
+        snapshot = self._snapshot(caller.scope)
         loop = asyncio.get_running_loop()
         before: Snapshot | None = None
         beat_at_mono = 0.0
+        check_at_mono = loop.time() + BEAT_S
         yield f"retry: {RETRY_MS}\n\n".encode()
         while True:
             try:
-                now = await self._snapshot.latest()
+                if loop.time() >= check_at_mono:
+                    if await caller_now() != caller:
+                        return
+                    check_at_mono = loop.time() + BEAT_S
+                now = await snapshot.latest()
             except (SQLAlchemyError, LamplighterError):
                 _log.exception("The console cannot read the fleet; the page will ask again")
                 return
@@ -126,39 +132,46 @@ def router(console: Console) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")
-    async def get_page() -> HTMLResponse:
-        return HTMLResponse(await console.page(), headers=_FRESH)
+    @requires(Role.VIEWER, narrows=True)
+    async def get_page(caller: CallerDep) -> HTMLResponse:
+        return HTMLResponse(await console.page(caller))
 
     @routes.get("/console/devices/{device}")
-    async def get_device(device: str) -> HTMLResponse:
-        return HTMLResponse(await console.device(device), headers=_FRESH)
+    @requires(Role.VIEWER, narrows=True)
+    async def get_device(device: str, caller: CallerDep) -> HTMLResponse:
+        return HTMLResponse(await console.device(device, caller.scope))
 
     @routes.get("/console/audit")
+    @requires(Role.VIEWER)
     async def get_audit(
+        caller: CallerDep,
         actor: str = "",
         subject: str = "",
         before: Annotated[int | None, Query(ge=1)] = None,
     ) -> HTMLResponse:
-        page = await console.audit(actor.strip(), subject.strip(), before)
-        return HTMLResponse(page, headers=_FRESH)
+        return HTMLResponse(await console.audit(caller, actor.strip(), subject.strip(), before))
 
     @routes.get("/api/v1/stream")
+    @requires(Role.VIEWER, narrows=True)
     async def get_stream(
-        shown: str = "", last_event_id: Annotated[str, Header()] = ""
+        request: Request,
+        caller: CallerDep,
+        shown: str = "",
+        last_event_id: Annotated[str, Header()] = "",
     ) -> EventStream:
-        events = console.stream(last_event_id or shown)
-        return EventStream(events, media_type="text/event-stream", headers=_FRESH)
+        events = console.stream(last_event_id or shown, caller, request.state.caller_now)
+        return EventStream(events, media_type="text/event-stream")
 
     return routes
 
 
 class StaticFilesOfOurs(StaticFiles):
-    """Static files with the headers of the page; the browser asks whether they have changed."""
+    """Static files; the browser asks whether they have changed."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Starlette's
         """Answer a file."""
         answer = super().file_response(*args, **kwargs)
-        answer.headers.update({**HEADERS, "Cache-Control": "no-cache"})
+        answer.headers["Cache-Control"] = "no-cache"
         return answer
 
 

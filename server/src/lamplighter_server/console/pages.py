@@ -13,6 +13,7 @@ from lamplighter_server import __version__
 from lamplighter_server.audit.chain import Line
 from lamplighter_server.console import lamps, picture, plots
 from lamplighter_server.console.reading import DeviceFacts, Facts, Observed
+from lamplighter_server.people.access import Caller
 
 _HERE: Final = Path(__file__).parent
 #: Longer values of the audit log are cut; the command line and an export have them whole.
@@ -61,42 +62,46 @@ class Pages:
         alerts = picture.alert_pictures(facts.alerts, observed)
         boxes = {
             "now": {
-                "summary": self._render("summary.html", summary=picture.summary(fleet)),
-                "alerts": self._render("alerts.html", alerts=alerts),
-                "rollouts": self._render("rollouts.html", rollouts=pictures, earlier=facts.earlier),
+                "summary": self.render("summary.html", summary=picture.summary(fleet)),
+                "alerts": self.render("alerts.html", alerts=alerts),
+                "rollouts": self.render("rollouts.html", rollouts=pictures, earlier=facts.earlier),
             },
             "sites": {
-                f"site-{_digest(site.name)[:12]}": self._render("site.html", site=site)
+                f"site-{_digest(site.name)[:12]}": self.render("site.html", site=site)
                 for site in fleet
             }
-            or {"empty": self._render("empty.html")},
+            or {"empty": self.render("empty.html")},
             "shelf": {
-                "releases": self._render("releases.html", releases=picture.release_lines(facts))
+                "releases": self.render("releases.html", releases=picture.release_lines(facts))
             },
         }
         return Snapshot(_digest(repr(boxes)), boxes)
 
-    def page(self, snapshot: Snapshot) -> str:
+    def page(self, snapshot: Snapshot, caller: Caller) -> str:
         """The whole page."""
-        return self._render("page.html", here="/", snapshot=snapshot)
+        return self.render("page.html", here="/", me=caller, snapshot=snapshot)
 
     def device(self, facts: DeviceFacts) -> str:
         """What the console tells of one device beyond its row."""
-        return self._render("device.html", facts=facts)
+        return self.render("device.html", facts=facts)
 
-    def audit(self, lines: Sequence[Line], *, actor: str, subject: str, limit: int) -> str:
+    def audit(
+        self, lines: Sequence[Line], caller: Caller, *, actor: str, subject: str, limit: int
+    ) -> str:
         """A page of the audit log; a full one leads to the earlier lines."""
         earlier = lines[-1].sequence if len(lines) == limit else None
-        return self._render(
+        return self.render(
             "audit.html",
             here="/console/audit",
+            me=caller,
             lines=lines,
             actor=actor,
             subject=subject,
             earlier=earlier,
         )
 
-    def _render(self, template: str, **values: Any) -> str:  # noqa: ANN401 - a template's values
+    def render(self, template: str, **values: Any) -> str:  # noqa: ANN401 - a template's values
+        """Fill a template."""
         return self._environment.get_template(template).render(values)
 
 

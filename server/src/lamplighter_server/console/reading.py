@@ -18,6 +18,7 @@ from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.views import DeviceView, view
 from lamplighter_server.drift.service import site_of
+from lamplighter_server.people.access import Scope
 from lamplighter_server.releases import service as releases
 from lamplighter_server.releases.models import Release
 from lamplighter_server.rollouts import service as rollouts
@@ -63,14 +64,16 @@ class DeviceFacts(NamedTuple):
     events: Sequence[EventRow]
 
 
-async def facts(context: Context) -> Facts:
-    """Read the present state in one short transaction."""
+async def facts(context: Context, scope: Scope) -> Facts:
+    """Read the present state inside a scope in one short transaction."""
     async with context.database.reading() as session:
+        rows = await devices.ls(session, scope)
         open_alerts = await alerts.ls(session)
-        all_rollouts = await rollouts.ls(session)
+        if scope:
+            open_alerts = alerts.within(open_alerts, {row.id for row in rows})
+        all_rollouts = await rollouts.ls(session, scope)
         shown = [row for row in all_rollouts if row.status in OPEN] or all_rollouts[:1]
         details = [detail(row, await rollouts.places(session, row.id)) for row in shown]
-        rows = await devices.ls(session)
         wanted: dict[str, list[WantedModel]] = defaultdict(list)
         for item in await assignments.wanted(session):
             wanted[item.device].append(item)
@@ -85,7 +88,7 @@ async def facts(context: Context) -> Facts:
     )
 
 
-async def observed(context: Context) -> Sequence[Observed]:
+async def observed(context: Context, scope: Scope) -> Sequence[Observed]:
     """Merge the last windows by site, for each model the release with the most rows there.
 
     A release whose manifest is damaged has no picture; everything else must still be told.
@@ -94,10 +97,12 @@ async def observed(context: Context) -> Sequence[Observed]:
     look_back_s = max(OBSERVED_AT_LEAST_S, (OBSERVED_WINDOWS + 1) * window_s)
     since_utc = context.clock() - timedelta(seconds=look_back_s)
     async with context.database.reading() as session:
-        sites = {device.id: site_of(device.labels) for device in await devices.ls(session)}
+        seen = await devices.ls(session, scope)
+        sites = {device.id: site_of(device.labels) for device in seen}
         groups: Mapping[tuple[str, str, int], list[WindowRow]] = defaultdict(list)
         for row in await telemetry.windows(session, Selection(since=since_utc)):
-            groups[sites[row.device], row.model, row.release].append(row)
+            if row.device in sites:
+                groups[sites[row.device], row.model, row.release].append(row)
         found = []
         for (site, model, release), rows in sorted(groups.items()):
             try:
@@ -110,17 +115,17 @@ async def observed(context: Context) -> Sequence[Observed]:
     return [item for item in found if largest[item.site, item.manifest.model] is item]
 
 
-async def device(context: Context, name: str) -> DeviceFacts:
+async def device(context: Context, name: str, scope: Scope) -> DeviceFacts:
     """Read everything about one device.
 
     Raises:
-        LamplighterError: DEVICE_UNKNOWN.
+        LamplighterError: DEVICE_UNKNOWN, also outside the scope.
     """
     async with context.database.reading() as session:
-        row = await devices.get(session, name)
+        row = await devices.get(session, name, scope)
         wanted = await assignments.wanted(session, [name])
         vitals = {item.device: item for item in await telemetry.vitals(session)}
-        events = await telemetry.events(session, device=name, limit=MAX_EVENTS)
+        events = await telemetry.events(session, devices=[name], limit=MAX_EVENTS)
     return DeviceFacts(view(row, wanted), devices.read_report(row), vitals.get(name), events)
 
 

@@ -156,7 +156,8 @@ def _table(results: list[dict[str, Any]], console: str) -> "Table":
 
 
 def _stay(stage: "Stage") -> None:
-    typer.echo(f"\nThe console is at {stage.console} ; Ctrl-C stops everything.", err=True)
+    link = stage.api.post("/api/v1/sign-in-links", {})["url"]
+    typer.echo(f"\nOpen the console, once: {link}\nCtrl-C stops everything.", err=True)
     try:
         while not stage.processes.given_up():
             time.sleep(0.5)

@@ -11,7 +11,8 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.devices import service
 from lamplighter_server.devices.views import DeviceView, view
-from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.edge import CallerDep, ContextDep, SessionDep
+from lamplighter_server.people.access import Role, requires
 
 router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
 
@@ -39,32 +40,39 @@ class ReportView(BaseModel):
 
 
 @router.post("/invitations", status_code=201)
+@requires(Role.OPERATOR, narrows=True)
 async def post_invitation(
-    body: NewInvitation, context: ContextDep, session: SessionDep
+    body: NewInvitation, caller: CallerDep, context: ContextDep, session: SessionDep
 ) -> InvitationView:
     """Make a one-time invitation."""
+    caller.check_touches(body.labels)
+    if (known := await service.find(session, body.device)) is not None:
+        caller.check_touches(known.labels)
     text, expires_utc = await service.invite(context, session, body.device, body.labels)
     return InvitationView(device=body.device, invitation=text, expires_utc=expires_utc)
 
 
 @router.get("")
-async def get_devices(session: SessionDep) -> list[DeviceView]:
-    """Every device."""
+@requires(Role.VIEWER, narrows=True)
+async def get_devices(caller: CallerDep, session: SessionDep) -> list[DeviceView]:
+    """Every device that the caller may see."""
     wanted = await assignments.wanted(session)
-    return [view(device, wanted) for device in await service.ls(session)]
+    return [view(device, wanted) for device in await service.ls(session, caller.scope)]
 
 
 @router.get("/{device}")
-async def get_device(device: str, session: SessionDep) -> DeviceView:
+@requires(Role.VIEWER, narrows=True)
+async def get_device(device: str, caller: CallerDep, session: SessionDep) -> DeviceView:
     """One device."""
-    found = await service.get(session, device)
+    found = await service.get(session, device, caller.scope)
     return view(found, await assignments.wanted(session, [device]))
 
 
 @router.get("/{device}/report")
-async def get_report(device: str, session: SessionDep) -> ReportView:
+@requires(Role.VIEWER, narrows=True)
+async def get_report(device: str, caller: CallerDep, session: SessionDep) -> ReportView:
     """The newest signed report as the device sent it, with the key that verifies it."""
-    found = await service.get(session, device)
+    found = await service.get(session, device, caller.scope)
     if found.report_envelope is None:
         raise LamplighterError("REPORT_MISSING", f"{device} has not reported yet.")
     return ReportView(

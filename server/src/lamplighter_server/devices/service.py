@@ -21,6 +21,7 @@ from lamplighter_protocol.telemetry import OFFLINE, ONLINE
 from lamplighter_server.blobs import service as blobs
 from lamplighter_server.context import Context
 from lamplighter_server.devices.models import Device, Invitation
+from lamplighter_server.people.access import FLEET, Scope, covers
 from lamplighter_server.pki.certificates import read_request
 from lamplighter_server.trust import service as trust
 
@@ -146,9 +147,10 @@ def set_presence(device: Device, raw: bytes) -> None:
     device.online = raw == ONLINE
 
 
-async def ls(session: AsyncSession) -> Sequence[Device]:
-    """Every enrolled device by id."""
-    return (await session.scalars(select(Device).order_by(Device.id))).all()
+async def ls(session: AsyncSession, scope: Scope = FLEET) -> Sequence[Device]:
+    """Every enrolled device inside the scope, by id."""
+    rows = (await session.scalars(select(Device).order_by(Device.id))).all()
+    return [device for device in rows if covers(scope, device.labels)]
 
 
 async def get_all(session: AsyncSession, ids: Collection[str]) -> dict[str, Device]:
@@ -164,14 +166,19 @@ async def get_all(session: AsyncSession, ids: Collection[str]) -> dict[str, Devi
     return found
 
 
-async def get(session: AsyncSession, device: str) -> Device:
+async def find(session: AsyncSession, device: str) -> Device | None:
+    """One device, if it is enrolled."""
+    return await session.get(Device, device)
+
+
+async def get(session: AsyncSession, device: str, scope: Scope = FLEET) -> Device:
     """One device.
 
     Raises:
-        LamplighterError: DEVICE_UNKNOWN.
+        LamplighterError: DEVICE_UNKNOWN, also outside the scope.
     """
-    found = await session.get(Device, device)
-    if found is None:
+    found = await find(session, device)
+    if found is None or not covers(scope, found.labels):
         raise LamplighterError("DEVICE_UNKNOWN", f"No device {device!r} is enrolled.")
     return found
 

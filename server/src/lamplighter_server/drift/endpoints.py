@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from lamplighter_server.drift import service
 from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.people.access import Role, requires
 
 router = APIRouter(prefix="/api/v1/drift", tags=["drift"])
 
@@ -33,6 +34,7 @@ class SiteView(BaseModel):
 
 
 @router.get("")
+@requires(Role.VIEWER)
 async def get_drift(
     context: ContextDep,
     session: SessionDep,

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from lamplighter_server.edge import ContextDep
+from lamplighter_server.people.access import Role, requires
 
 router = APIRouter(prefix="/api/v1/figures", tags=["figures"])
 
@@ -19,6 +20,7 @@ class FiguresView(BaseModel):
 
 
 @router.get("")
+@requires(Role.VIEWER)
 async def get_figures(context: ContextDep) -> FiguresView:
     """What this server has counted."""
     figures = context.figures

@@ -11,6 +11,7 @@ import lamplighter_server.blobs.models
 import lamplighter_server.devices.models
 import lamplighter_server.drift.models
 import lamplighter_server.outbox.models
+import lamplighter_server.people.models
 import lamplighter_server.releases.models
 import lamplighter_server.rollouts.models
 import lamplighter_server.telemetry.models

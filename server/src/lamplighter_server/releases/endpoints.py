@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import NAME_PATTERN, SHA256_PATTERN
 from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.people.access import Role, requires
 from lamplighter_server.releases import service
 from lamplighter_server.releases.models import Release
 
@@ -67,6 +68,7 @@ class ReleaseView(ReleaseLine):
 
 
 @router.post("/releases", status_code=201)
+@requires(Role.OPERATOR)
 async def post_release(body: NewRelease, context: ContextDep, session: SessionDep) -> ReleaseLine:
     """Publish a release."""
     release = await service.publish(
@@ -83,6 +85,7 @@ async def post_release(body: NewRelease, context: ContextDep, session: SessionDe
 
 
 @router.get("/models")
+@requires(Role.VIEWER, narrows=True)
 async def get_models(session: SessionDep) -> list[ModelLine]:
     """Every model with its newest release."""
     by_model = groupby(await service.ls(session), key=lambda release: release.model)
@@ -102,6 +105,7 @@ async def get_models(session: SessionDep) -> list[ModelLine]:
 
 
 @router.get("/models/{model}")
+@requires(Role.VIEWER, narrows=True)
 async def get_model(model: str, session: SessionDep) -> ModelView:
     """One model and all its releases."""
     releases = await service.ls(session, model)
@@ -111,6 +115,7 @@ async def get_model(model: str, session: SessionDep) -> ModelView:
 
 
 @router.get("/models/{model}/releases/{number}")
+@requires(Role.VIEWER, narrows=True)
 async def get_release(
     model: str, number: Number, context: ContextDep, session: SessionDep
 ) -> ReleaseView:

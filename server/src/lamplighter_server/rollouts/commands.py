@@ -10,7 +10,7 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.cli.api import Api, connect
 from lamplighter_server.cli.arguments import read_label, read_release
 from lamplighter_server.cli.output import JsonOption, print_facts, print_json, print_table
-from lamplighter_server.rollouts.states import OPEN
+from lamplighter_server.rollouts.states import OPEN, PLANNED
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,28 +23,32 @@ _WATCH_INTERVAL_S: Final = 0.5
 RolloutId = Annotated[str, typer.Argument(help="The rollout's id.")]
 
 
+Where = Annotated[
+    list[str] | None, typer.Option(help="Only devices with this label: --where site=a.")
+]
+Waves = Annotated[str, typer.Option(help="Devices reached at the end of each wave.")]
+Deadline = Annotated[str, typer.Option(help="How long a device has from its wave's opening.")]
+MaxFailed = Annotated[
+    int | None, typer.Option(help="How many devices of a wave may fail; none by default.")
+]
+MaxFailedShare = Annotated[int | None, typer.Option(help="Which percentage of a wave may fail.")]
+AllowDowngrade = Annotated[
+    bool, typer.Option("--allow-downgrade", help="Also where a newer release runs.")
+]
+DEFAULT_WAVES: Final = "1,25%,100%"
+DEFAULT_DEADLINE: Final = "10m"
+
+
 @app.command()
 def create(
     context: typer.Context,
     release: Annotated[str, typer.Argument(metavar="MODEL@RELEASE", help="As in digits@2.")],
-    where: Annotated[
-        list[str] | None, typer.Option(help="Only devices with this label: --where site=a.")
-    ] = None,
-    waves: Annotated[
-        str, typer.Option(help="Devices reached at the end of each wave.")
-    ] = "1,25%,100%",
-    deadline: Annotated[
-        str, typer.Option(help="How long a device has from the opening of its wave.")
-    ] = "10m",
-    max_failed: Annotated[
-        int | None, typer.Option(help="How many devices of a wave may fail; none by default.")
-    ] = None,
-    max_failed_share: Annotated[
-        int | None, typer.Option(help="Which percentage of a wave may fail.")
-    ] = None,
-    allow_downgrade: Annotated[
-        bool, typer.Option("--allow-downgrade", help="Also where a newer release runs.")
-    ] = False,
+    where: Where = None,
+    waves: Waves = DEFAULT_WAVES,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    max_failed: MaxFailed = None,
+    max_failed_share: MaxFailedShare = None,
+    allow_downgrade: AllowDowngrade = False,
     start_now: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +57,45 @@ def create(
     Example: lamplighter rollout create digits@2 --where site=harbour --start
     """
     model, number = read_release(release)
-    policy = {
+    policy = _policy(where, waves, deadline, max_failed, max_failed_share, allow_downgrade)
+    with connect(context) as api:
+        made = api.post(_PATH, {"model": model, "release": number, "policy": policy})
+        if start_now:
+            api.post(f"{_PATH}/{made['id']}/start", {})
+        _show(api, made["id"], as_json=as_json)
+
+
+@app.command()
+def revise(
+    context: typer.Context,
+    rollout: RolloutId,
+    where: Where = None,
+    waves: Waves = DEFAULT_WAVES,
+    deadline: Deadline = DEFAULT_DEADLINE,
+    max_failed: MaxFailed = None,
+    max_failed_share: MaxFailedShare = None,
+    allow_downgrade: AllowDowngrade = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan a rollout anew that has not started; an approval is void.
+
+    Example: lamplighter rollout revise digits-2-a1b2c3 --where site=mill
+    """
+    policy = _policy(where, waves, deadline, max_failed, max_failed_share, allow_downgrade)
+    with connect(context) as api:
+        api.put_json(f"{_PATH}/{rollout}/policy", policy)
+        _show(api, rollout, as_json=as_json)
+
+
+def _policy(
+    where: list[str] | None,
+    waves: str,
+    deadline: str,
+    max_failed: int | None,
+    max_failed_share: int | None,
+    allow_downgrade: bool,
+) -> dict[str, Any]:
+    return {
         "where": dict(read_label(text) for text in where or []),
         "waves": [wave.strip() for wave in waves.split(",")],
         "deadline_s": _read_duration_s(deadline),
@@ -61,11 +103,28 @@ def create(
         "max_failed_share": max_failed_share,
         "allow_downgrade": allow_downgrade,
     }
+
+
+@app.command()
+def approve(
+    context: typer.Context,
+    rollout: RolloutId,
+    revision: Annotated[
+        int | None, typer.Option(help="The plan that you looked at; without it you are asked.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve a plan that somebody else made, so that it may start.
+
+    Example: lamplighter rollout approve digits-2-a1b2c3
+    """
     with connect(context) as api:
-        made = api.post(_PATH, {"model": model, "release": number, "policy": policy})
-        if start_now:
-            api.post(f"{_PATH}/{made['id']}/start", {})
-        _show(api, made["id"], as_json=as_json)
+        if revision is None:
+            revision = int(api.get(f"{_PATH}/{rollout}")["revision"])
+            _show(api, rollout, as_json=False)
+            typer.confirm("Approve this plan?", abort=True, err=True)
+        api.post(f"{_PATH}/{rollout}/approve", {"revision": revision})
+        _show(api, rollout, as_json=as_json)
 
 
 @app.command()
@@ -160,6 +219,10 @@ def _show(api: Api, rollout: str, *, as_json: bool) -> None:
             ("Release", f"{found['model']}@{found['release']}"),
             ("Status", found["status"]),
             ("Reason", found["reason"]),
+            ("Revision", found["revision"]),
+            ("Planned by", ", ".join(found["authors"])),
+            ("Approved by", found["approved_by"] or ("nobody yet" * found["needs_approval"])),
+            ("Only where", _labels(found["policy"]["where"])),
             ("Started", found["started_utc"]),
             ("Finished", found["finished_utc"]),
         ]
@@ -189,6 +252,10 @@ def _rows(found: dict[str, Any]) -> list[tuple[object, ...]]:
     ]
 
 
+def _labels(labels: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
 def _milliseconds(seconds: float | None) -> str | None:
     return f"{1000 * seconds:.0f} ms" if seconds is not None else None
 
@@ -201,7 +268,7 @@ def _watch(api: Api, rollout: str) -> None:
         while True:
             found = api.get(f"{_PATH}/{rollout}")
             live.update(_picture(found))
-            if found["status"] not in OPEN - {"draft", "paused"}:
+            if found["status"] not in OPEN - PLANNED - {"paused"}:
                 return
             time.sleep(_WATCH_INTERVAL_S)
 

@@ -14,7 +14,10 @@ class Rollout(Base):
     """A plan to bring one release to a part of the fleet."""
 
     __tablename__ = "rollout"
-    __audited__ = ("model", "release", "status", "wave", "policy", "reason")
+    __audited__ = (
+        *("model", "release", "status", "wave", "policy", "reason"),
+        *("authors", "revision", "needs_approval", "approved_by"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str]
@@ -23,6 +26,13 @@ class Rollout(Base):
     wave: Mapped[int]
     """The wave that is open, counted from 0."""
     policy: Mapped[dict[str, Any]]
+    authors: Mapped[list[str]]
+    """The people who planned or changed it, by user name."""
+    revision: Mapped[int]
+    """How often it was planned; an approval is of one revision."""
+    needs_approval: Mapped[bool]
+    approved_by: Mapped[str | None]
+    approved_utc: Mapped[datetime | None]
     created_utc: Mapped[datetime]
     started_utc: Mapped[datetime | None]
     wave_started_utc: Mapped[datetime | None]

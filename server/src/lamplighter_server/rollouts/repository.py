@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_server.rollouts.models import Rollout, RolloutDevice
@@ -38,15 +38,21 @@ async def find_devices(session: AsyncSession, rollout: str) -> Sequence[RolloutD
     return (await session.scalars(query.order_by(RolloutDevice.wave, RolloutDevice.device))).all()
 
 
+async def delete_devices(session: AsyncSession, rollout: str) -> None:
+    """Take all devices out of a rollout that is planned anew."""
+    await session.execute(delete(RolloutDevice).where(RolloutDevice.rollout == rollout))
+
+
 async def find_holder(
-    session: AsyncSession, model: str, devices: Collection[str]
+    session: AsyncSession, model: str, devices: Collection[str], *, besides: str
 ) -> tuple[str, str] | None:
-    """(rollout, device) of an open rollout of the model that holds one of `devices`."""
+    """(rollout, device) of an open rollout of the model, besides one, that holds a device."""
     query = (
         select(RolloutDevice.rollout, RolloutDevice.device)
         .join(Rollout, Rollout.id == RolloutDevice.rollout)
         .where(
             Rollout.model == model,
+            Rollout.id != besides,
             Rollout.status.in_(OPEN),
             RolloutDevice.state != "skipped",
         )

@@ -1,4 +1,4 @@
-"""Creating, starting and aborting rollouts. The controller's tick does the rest."""
+"""Planning, approving, starting and aborting rollouts. The controller's tick does the rest."""
 
 import secrets
 from collections.abc import Sequence
@@ -6,151 +6,153 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.trust import ModelPolicy
-from lamplighter_server.assignments import service as assignments
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
-from lamplighter_server.releases import service as releases
+from lamplighter_server.people.access import FLEET, Caller, Scope, covers
 from lamplighter_server.rollouts import repository
+from lamplighter_server.rollouts.approval import check_approver, check_start
 from lamplighter_server.rollouts.models import Rollout, RolloutDevice
-from lamplighter_server.rollouts.policy import Policy, assign_waves
-from lamplighter_server.rollouts.states import DeviceState, Event, follow
-from lamplighter_server.trust import service as trust
+from lamplighter_server.rollouts.planning import take_devices
+from lamplighter_server.rollouts.policy import Policy
+from lamplighter_server.rollouts.states import follow
 
 
 async def create(
-    context: Context, session: AsyncSession, *, model: str, release: int, policy: Policy
+    context: Context,
+    session: AsyncSession,
+    by: Caller,
+    *,
+    model: str,
+    release: int,
+    policy: Policy,
 ) -> Rollout:
     """Plan a rollout; nothing is assigned before it is started and a tick has opened a wave.
 
     Raises:
-        LamplighterError: NOT_FOUND if there is no such release; RELEASE_BELOW_MINIMUM if offline
-            keys forbid it; ROLLOUT_INVALID if no selected device can run it; CONFLICT if an open
-            rollout of this model holds one of the devices.
+        LamplighterError: SCOPE_MISSING if it reaches beyond the caller's labels; NOT_FOUND if
+            there is no such release; ROLLOUT_INVALID if no selected device can run it; CONFLICT
+            if an open rollout of this model holds one of the devices.
     """
-    manifest = await releases.load_manifest(context, session, model, release)
-    signed = await trust.load_policy(session, model)
-    if release < signed.minimum_release:
-        raise LamplighterError(
-            "RELEASE_BELOW_MINIMUM",
-            f"{model} release {release} is below {signed.minimum_release}, the signed minimum.",
-        )
-    selected = [
-        device
-        for device in await devices.ls(session)
-        if policy.where.items() <= device.labels.items()
-    ]
-    unable = {device.id: why for device in selected if (why := _obstacle(manifest, signed, device))}
-    able = {device.id: device.labels for device in selected if device.id not in unable}
-    if not able:
-        raise LamplighterError(
-            "ROLLOUT_INVALID",
-            f"None of the {len(selected)} selected devices can run {model} release {release}.",
-        )
-    if holder := await repository.find_holder(session, model, able):
-        raise LamplighterError(
-            "CONFLICT", f"Rollout {holder[0]} of {model} is open and holds {holder[1]}."
-        )
-    rollout = Rollout(
+    by.check_touches(policy.where)
+    row = Rollout(
         id=f"{model}-{release}-{secrets.token_hex(3)}",
         model=model,
         release=release,
         status="draft",
         wave=0,
         policy=msgspec.to_builtins(policy),
+        authors=[by.person],
+        revision=1,
+        needs_approval=context.settings.require_approval,
+        approved_by=None,
+        approved_utc=None,
         created_utc=context.clock(),
         started_utc=None,
         wave_started_utc=None,
         finished_utc=None,
         reason="",
     )
-    session.add(rollout)
+    places = await take_devices(context, session, row, policy)
+    session.add(row)
     await session.flush()
-    waves = assign_waves(policy, able, seed=rollout.id)
-    session.add_all(_place(rollout, device, wave, "waiting", "") for device, wave in waves.items())
-    session.add_all(
-        _place(rollout, device, len(policy.waves) - 1, "skipped", reason)
-        for device, reason in unable.items()
-    )
-    return rollout
+    session.add_all(places)
+    return row
 
 
-def _obstacle(manifest: Manifest, signed: ModelPolicy, device: Device) -> str:
-    """Why a device cannot run a release; empty if it can."""
-    inventory = devices.read_inventory(device)
-    if signed.machines and inventory.machine not in signed.machines:
-        return f"HARDWARE_FORBIDDEN: {inventory.machine} is none of {', '.join(signed.machines)}."
-    try:
-        assignments.choose_variant(manifest, inventory)
-    except LamplighterError as error:
-        return f"{error.code}: {error.sentence}"
-    return ""
-
-
-def _place(
-    rollout: Rollout, device: str, wave: int, state: DeviceState, reason: str
-) -> RolloutDevice:
-    return RolloutDevice(
-        rollout=rollout.id,
-        device=device,
-        wave=wave,
-        state=state,
-        previous_release=None,
-        previous_variant=None,
-        assigned_epoch=None,
-        assigned_counter=None,
-        deadline_utc=None,
-        settled_utc=None,
-        reason=reason,
-    )
-
-
-async def start(context: Context, session: AsyncSession, rollout: str) -> Rollout:
-    """Let a draft begin, or a paused rollout go on.
+async def revise(
+    context: Context, session: AsyncSession, by: Caller, rollout: str, policy: Policy
+) -> Rollout:
+    """Plan a rollout anew that has not started. An approval is void; the caller is an author.
 
     Raises:
-        LamplighterError: NOT_FOUND or STATE_FORBIDS.
+        LamplighterError: As `create`, and STATE_FORBIDS once it has started.
     """
-    row = await _follow(session, rollout, "start")
+    row = await find(session, rollout, by, lock=True)
+    by.check_touches(policy.where)
+    row.status = follow(row.status, "revise")
+    row.policy = msgspec.to_builtins(policy)
+    row.authors = sorted({*row.authors, by.person})
+    row.revision += 1
+    row.approved_by = row.approved_utc = None
+    places = await take_devices(context, session, row, policy)
+    await repository.delete_devices(session, rollout)
+    session.add_all(places)
+    return row
+
+
+async def approve(
+    context: Context, session: AsyncSession, by: Caller, rollout: str, revision: int
+) -> Rollout:
+    """Say as somebody else than its authors that a planned rollout may start.
+
+    Args:
+        context: The server.
+        session: The caller's transaction.
+        by: Who approves.
+        rollout: The rollout.
+        revision: The plan that the approver has looked at.
+
+    Raises:
+        LamplighterError: NOT_FOUND, APPROVER_IS_CREATOR, STATE_FORBIDS, or CONFLICT if it was
+            planned anew meanwhile.
+    """
+    row = await find(session, rollout, by, lock=True)
+    check_approver(row.id, row.authors, by.person)
+    if revision != row.revision:
+        raise LamplighterError(
+            "CONFLICT", f"{rollout} was changed meanwhile: this is revision {row.revision}."
+        )
+    row.status = follow(row.status, "approve")
+    row.approved_by, row.approved_utc = by.person, context.clock()
+    return row
+
+
+async def start(context: Context, session: AsyncSession, by: Caller, rollout: str) -> Rollout:
+    """Let a planned rollout begin, or a paused one go on.
+
+    An approval is needed if it was when the rollout was planned, or if it is now.
+
+    Raises:
+        LamplighterError: NOT_FOUND, APPROVAL_MISSING or STATE_FORBIDS.
+    """
+    row = await find(session, rollout, by, lock=True)
+    needs_approval = row.needs_approval or context.settings.require_approval
+    check_start(row.id, row.status, row.authors, needs_approval=needs_approval)
+    row.status = follow(row.status, "start")
     row.started_utc = row.started_utc or context.clock()
     return row
 
 
-async def abort(session: AsyncSession, rollout: str, reason: str) -> Rollout:
+async def abort(session: AsyncSession, by: Caller, rollout: str, reason: str) -> Rollout:
     """Stop for good; the next tick gives every device that was assigned its old release back.
 
     Raises:
         LamplighterError: NOT_FOUND or STATE_FORBIDS.
     """
-    row = await _follow(session, rollout, "stop")
+    row = await find(session, rollout, by, lock=True)
+    row.status = follow(row.status, "stop")
     row.reason = reason
     return row
 
 
-async def _follow(session: AsyncSession, rollout: str, event: Event) -> Rollout:
-    row = await get(session, rollout, lock=True)
-    row.status = follow(row.status, event)
-    return row
-
-
-async def get(session: AsyncSession, rollout: str, *, lock: bool = False) -> Rollout:
-    """One rollout; `lock` holds it until the transaction ends.
+async def find(session: AsyncSession, rollout: str, by: Caller, *, lock: bool = False) -> Rollout:
+    """One rollout that the caller may see; `lock` holds it until the transaction ends.
 
     Raises:
-        LamplighterError: NOT_FOUND.
+        LamplighterError: NOT_FOUND, also outside the caller's scope.
     """
     row = await repository.find(session, rollout, lock=lock)
-    if row is None:
+    if row is None or not covers(by.scope, row.policy.get("where", {})):
         raise LamplighterError("NOT_FOUND", f"There is no rollout {rollout!r}.")
     return row
 
 
-async def ls(session: AsyncSession) -> Sequence[Rollout]:
-    """All rollouts, the newest first."""
-    return await repository.find_all(session)
+async def ls(session: AsyncSession, scope: Scope = FLEET) -> Sequence[Rollout]:
+    """All rollouts that lie inside the scope, the newest first."""
+    rows = await repository.find_all(session)
+    return [row for row in rows if covers(scope, row.policy.get("where", {}))]
 
 
 async def places(session: AsyncSession, rollout: str) -> Sequence[tuple[RolloutDevice, Device]]:

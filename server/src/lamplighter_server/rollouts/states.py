@@ -4,8 +4,8 @@ from typing import Final, Literal, get_args
 
 from lamplighter_protocol.errors import LamplighterError
 
-Status = Literal["draft", "running", "paused", "aborting", "aborted", "succeeded"]
-Event = Literal["start", "pause", "stop", "restore", "finish"]
+Status = Literal["draft", "approved", "running", "paused", "aborting", "aborted", "succeeded"]
+Event = Literal["revise", "approve", "start", "pause", "stop", "restore", "finish"]
 DeviceState = Literal[
     "waiting", "assigned", "committed", "failed", "rolled-back", "timed-out", "skipped"
 ]
@@ -13,7 +13,9 @@ DeviceState = Literal[
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
 #: An open rollout holds its devices: no other rollout of the model may have them.
-OPEN: Final[frozenset[Status]] = frozenset({"draft", "running", "paused", "aborting"})
+OPEN: Final[frozenset[Status]] = frozenset({"draft", "approved", "running", "paused", "aborting"})
+#: Not started yet: the plan may still change.
+PLANNED: Final[frozenset[Status]] = frozenset({"draft", "approved"})
 #: What a tick works on.
 AT_WORK: Final[frozenset[Status]] = frozenset({"running", "aborting"})
 FAILED: Final[frozenset[DeviceState]] = frozenset({"failed", "rolled-back", "timed-out"})
@@ -21,8 +23,13 @@ FAILED: Final[frozenset[DeviceState]] = frozenset({"failed", "rolled-back", "tim
 UNSETTLED: Final[frozenset[DeviceState]] = frozenset({"assigned", "timed-out"})
 
 TRANSITIONS: Final[dict[tuple[Status, Event], Status]] = {
+    ("draft", "revise"): "draft",
+    ("draft", "approve"): "approved",
     ("draft", "start"): "running",
     ("draft", "stop"): "aborting",
+    ("approved", "revise"): "draft",
+    ("approved", "start"): "running",
+    ("approved", "stop"): "aborting",
     ("running", "pause"): "paused",
     ("running", "finish"): "succeeded",
     ("running", "stop"): "aborting",

@@ -61,6 +61,13 @@ class RolloutView(BaseModel):
     reason: str
     wave: int
     policy: dict[str, Any]
+    authors: list[str]
+    """Who planned or changed it; none of them may approve it."""
+    revision: int
+    """How often it was planned; an approval names the one that was looked at."""
+    needs_approval: bool
+    approved_by: str | None
+    approved_utc: datetime | None
     created_utc: datetime
     started_utc: datetime | None
     finished_utc: datetime | None
@@ -140,6 +147,7 @@ def _timeline(
 ) -> list[MomentView]:
     moments = [
         (row.created_utc, "created"),
+        (row.approved_utc, f"approved by {row.approved_by}"),
         (row.started_utc, "started"),
         *((wave.opened_utc, f"wave {wave.wave + 1} opened") for wave in waves),
         *((p.settled_utc, f"{p.device} {p.state}: {p.reason}") for p in places),

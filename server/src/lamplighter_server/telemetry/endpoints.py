@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.counts import latency_quantile_s
 from lamplighter_server.devices import service as devices
-from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.edge import CallerDep, ContextDep, SessionDep
+from lamplighter_server.people.access import Role, requires
 from lamplighter_server.releases import service as releases
 from lamplighter_server.telemetry import service
 from lamplighter_server.telemetry.models import WindowRow
@@ -58,7 +59,9 @@ class VitalsView(BaseModel):
 
 
 @router.get("/windows")
+@requires(Role.VIEWER, narrows=True)
 async def get_windows(
+    caller: CallerDep,
     context: ContextDep,
     session: SessionDep,
     model: str,
@@ -69,32 +72,42 @@ async def get_windows(
 ) -> list[MergedView]:
     """Windows that start in [since, until), merged exactly at the level asked for."""
     manifest = await releases.load_manifest(context, session, model, release)
-    labels = {device.id: device.labels for device in await devices.ls(session)}
+    labels = {device.id: device.labels for device in await devices.ls(session, caller.scope)}
     selection = Selection(model=model, release=release, since=since, until=until)
     places: dict[str, list[WindowRow]] = defaultdict(list)
     for row in await service.windows(session, selection):
+        if row.device not in labels:
+            continue
         site = labels[row.device].get("site", "-")
         places[{"device": row.device, "site": site, "fleet": "fleet"}[by]].append(row)
     return [_merged(place, manifest, rows) for place, rows in sorted(places.items())]
 
 
 @router.get("/events")
+@requires(Role.VIEWER, narrows=True)
 async def get_events(
+    caller: CallerDep,
     session: SessionDep,
     device: str | None = None,
     since: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 200,
 ) -> list[EventView]:
     """The newest events first."""
-    rows = await service.events(session, device=device, since=since, limit=limit)
+    seen = {found.id for found in await devices.ls(session, caller.scope)}
+    chosen = seen if device is None else seen & {device}
+    rows = await service.events(session, devices=chosen, since=since, limit=limit)
     return [EventView.model_validate(row, from_attributes=True) for row in rows]
 
 
 @router.get("/vitals")
-async def get_vitals(session: SessionDep) -> list[VitalsView]:
-    """The newest vitals of every device."""
+@requires(Role.VIEWER, narrows=True)
+async def get_vitals(caller: CallerDep, session: SessionDep) -> list[VitalsView]:
+    """The newest vitals of every device that the caller may see."""
+    seen = {found.id for found in await devices.ls(session, caller.scope)}
     rows = await service.vitals(session)
-    return [VitalsView.model_validate(row, from_attributes=True) for row in rows]
+    return [
+        VitalsView.model_validate(row, from_attributes=True) for row in rows if row.device in seen
+    ]
 
 
 def _merged(place: str, manifest: Manifest, rows: list[WindowRow]) -> MergedView:

@@ -1,6 +1,6 @@
 """Queries of the telemetry slice."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -74,12 +74,12 @@ async def find_windows(session: AsyncSession, wanted: Selection) -> Sequence[Win
 
 
 async def find_events(
-    session: AsyncSession, *, device: str | None, since: datetime | None, limit: int
+    session: AsyncSession, *, devices: Collection[str] | None, since: datetime | None, limit: int
 ) -> Sequence[EventRow]:
     """The newest events first."""
     query = select(EventRow).order_by(EventRow.at_utc.desc(), EventRow.sequence.desc())
-    if device is not None:
-        query = query.where(EventRow.device == device)
+    if devices is not None:
+        query = query.where(EventRow.device.in_(devices))
     if since is not None:
         query = query.where(EventRow.at_utc >= since)
     return (await session.scalars(query.limit(limit))).all()

@@ -1,7 +1,7 @@
 """Telemetry from devices: stored exactly once, acknowledged, merged on demand."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -128,12 +128,12 @@ def merge(manifest: Manifest, rows: Iterable[WindowRow]) -> Counts:
 async def events(
     session: AsyncSession,
     *,
-    device: str | None = None,
+    devices: Collection[str] | None = None,
     since: datetime | None = None,
     limit: int = 200,
 ) -> Sequence[EventRow]:
-    """The newest events first."""
-    return await repository.find_events(session, device=device, since=since, limit=limit)
+    """The newest events first, of some devices or of all."""
+    return await repository.find_events(session, devices=devices, since=since, limit=limit)
 
 
 async def vitals(session: AsyncSession) -> Sequence[VitalsRow]:

@@ -8,6 +8,7 @@ from securesystemslib.signer import CryptoSigner
 
 from lamplighter_protocol import dsse
 from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.people.access import Role, requires
 from lamplighter_server.trust import service
 from lamplighter_server.trust.online import OnlineRole, tuf_key
 
@@ -52,6 +53,7 @@ class Done(BaseModel):
 
 
 @router.get("/online-keys")
+@requires(Role.VIEWER, narrows=True)
 async def get_online_keys(context: ContextDep) -> OnlineKeysView:
     """The keys that a new server signs with by itself."""
     return OnlineKeysView(
@@ -63,6 +65,7 @@ async def get_online_keys(context: ContextDep) -> OnlineKeysView:
 
 
 @router.post("/online-keys/{role}/next", status_code=201)
+@requires(Role.ADMIN)
 async def post_next_key(role: OnlineRole, context: ContextDep, session: SessionDep) -> NextKeyView:
     """Make the next key of an online role; the same one until it is in force."""
     key = await service.propose_key(context, session, role)
@@ -72,6 +75,7 @@ async def post_next_key(role: OnlineRole, context: ContextDep, session: SessionD
 
 
 @router.post("/bootstrap", status_code=201)
+@requires(Role.ADMIN)
 async def post_bootstrap(body: Bootstrap, context: ContextDep, session: SessionDep) -> Done:
     """Establish trust once."""
     await service.bootstrap(
@@ -85,6 +89,7 @@ async def post_bootstrap(body: Bootstrap, context: ContextDep, session: SessionD
 
 
 @router.post("/roles")
+@requires(Role.OPERATOR)
 async def post_roles(body: Step, context: ContextDep, session: SessionDep) -> Done:
     """Take the next version of offline roles; with new director keys every assignment is due."""
     await service.accept_roles(
@@ -98,6 +103,7 @@ async def post_roles(body: Step, context: ContextDep, session: SessionDep) -> Do
 
 
 @router.get("/files/{name}")
+@requires(Role.VIEWER, narrows=True)
 async def get_file(name: str, session: SessionDep) -> Response:
     """A metadata file exactly as it was published."""
     return Response(await service.find_file(session, name), media_type="application/json")

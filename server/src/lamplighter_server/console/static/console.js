@@ -31,8 +31,14 @@ function connect() {
   });
   stream.addEventListener("error", () => {
     show("lost");
-    if (stream.readyState === EventSource.CLOSED) wait(RETRY_MS);
+    if (stream.readyState === EventSource.CLOSED) askWhetherSignedIn();
   });
+}
+
+async function askWhetherSignedIn() {
+  wait(RETRY_MS);
+  const answer = await fetch("/api/v1/me").catch(() => undefined);
+  if (answer?.status === 401) location.assign("/sign-in");
 }
 
 function heard() {
