@@ -234,10 +234,9 @@ class Supervisor:
 
     async def _follow_trust(self) -> None:
         self._trust.changed.set()  # what came before the restart
-        first_s, max_s = self._settings.retry_first_s, self._settings.retry_max_s
-        pause_s = first_s
+        settings = self._settings
+        pause_s: float | None = None
         while True:
-            # What was refused for its time or a full disk is due again after a pause.
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._trust.changed.wait(), pause_s)
             self._trust.changed.clear()
@@ -245,9 +244,11 @@ class Supervisor:
                 continue
             try:
                 await self._trust.refresh()
-                pause_s = first_s
+                pause_s = None
             except LamplighterError as error:
-                pause_s = min(2 * pause_s, max_s)
+                # A clock that is set or a disk with room helps later, and no message tells.
+                longer_s = 2 * pause_s if pause_s else settings.retry_first_s
+                pause_s = min(longer_s, settings.retry_max_s) if error.retryable else None
                 self._teller.problem(error)
             self._teller.changed()
             self._teller.settled()
