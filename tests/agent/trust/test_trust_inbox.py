@@ -80,9 +80,17 @@ async def test_what_was_refused_for_its_time_is_asked_again(
     repository.expires["timestamp"] = datetime.now(timezone.utc) - timedelta(hours=1)
     repository.publish()
     deliver(trust, repository)
+    states = [trust.is_behind]
     with pytest.raises(LamplighterError, match="TRUST_EXPIRED"):
         await trust.refresh()
     assert trust.is_due()
+    states.append(trust.is_behind)
+    assert states == [True, False]  # nobody waits for it any more
+    repository.expires["timestamp"] += timedelta(days=1)
+    repository.publish()
+    deliver(trust, repository)
+    await trust.refresh()
+    assert not trust.is_due()
 
 
 async def test_policies_are_known_before_anything_is_verified(

@@ -56,6 +56,7 @@ class Trust:
         self.refreshed = asyncio.Event()
         """Set when the next refresh has succeeded; then there is a new one."""
         self._verified_index: str | None = None
+        self._again = False
         self._refreshing = False
         dirs.inbox.mkdir(parents=True, exist_ok=True)
         self._digests = {
@@ -93,15 +94,21 @@ class Trust:
         self.changed.set()
 
     def is_due(self) -> bool:
-        """Whether an index is here in full that was not verified yet."""
-        if INDEX not in self._digests or self._digests[INDEX] == self._verified_index:
-            return False
-        return all(self._digests.get(file.name) == file.sha256 for file in self._index().files)
+        """Whether an index is here in full that was not verified yet, or may be by now."""
+        return (self._again or self._is_new()) and self._is_complete()
 
     @property
     def is_behind(self) -> bool:
-        """Whether newer metadata is here and its verification has not ended."""
-        return self._refreshing or self.is_due()
+        """Whether newer metadata is here and its first verification has not ended."""
+        return self._refreshing or (self._is_new() and self._is_complete())
+
+    def _is_new(self) -> bool:
+        return self._digests.get(INDEX) != self._verified_index
+
+    def _is_complete(self) -> bool:
+        return INDEX in self._digests and all(
+            self._digests.get(file.name) == file.sha256 for file in self._index().files
+        )
 
     def _index(self) -> TrustIndex:
         return _decode_index((self._dirs.inbox / INDEX).read_bytes())
@@ -116,12 +123,11 @@ class Trust:
         """
         index, listed = self._digests.get(INDEX), {file.name for file in self._index().files}
         self._verified_index = index
-        self._refreshing = True
+        self._refreshing, self._again = True, False
         try:
             view = await self._ask_child()
         except LamplighterError as error:
-            if error.retryable:
-                self._verified_index = None
+            self._again = error.retryable
             raise
         finally:
             self._refreshing = False
