@@ -2,7 +2,8 @@
 
 The fleet: ten models, each signed by its own team in a delegated role with twenty releases and a
 policy. Every round publishes anew, so that nothing is found verified already. There is no peer
-that does the same; the budget is 150 ms on one core, hashing of blobs not counted.
+that does the same; the budget is 150 ms, hashing of blobs not counted. One process waits for the
+other, so it is one core's time; the share of the processor tells a busy machine from a slow one.
 """
 
 import os
@@ -43,8 +44,8 @@ def make_repository(manifest: bytes) -> Repository:
     return repository
 
 
-def verify_release_ms() -> dict[str, float]:
-    """The time from complete metadata in the inbox to the verdict on a manifest."""
+def verify_release_ms() -> list[float]:
+    """The time of each round from complete metadata in the inbox to the verdict on a manifest."""
     raw = encode_manifest(make_manifest())
     now_utc = datetime.now(timezone.utc)
     assigned = AssignedModel(
@@ -72,19 +73,23 @@ def verify_release_ms() -> dict[str, float]:
             agree_on_release(raw, assigned, view, running=None, machine="any", now_utc=now_utc)
             taken_ms.append((time.perf_counter() - started_mono) * 1000)
     assert len(view.targets) == MODELS * RELEASES
-    return {
-        "verify_release_ms": round(statistics.median(taken_ms), 1),
-        "verify_release_ms_worst": round(max(taken_ms), 1),
-    }
+    return taken_ms
 
 
 def main() -> None:
-    """Measure on one core."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    report.progress("verifying")
+    """Measure."""
+    report.progress(f"Verifying a release {ROUNDS} times")
+    before = os.times()
+    verified_ms = verify_release_ms()
+    after = os.times()
+    cpu_s = sum(after[2:4]) - sum(before[2:4])  # of the child processes
     report.publish(
         "trust",
-        figures={**verify_release_ms()},
+        figures={
+            "verify_release_ms": round(statistics.median(verified_ms), 1),
+            "verify_release_ms_worst": round(max(verified_ms), 1),
+            "verify_release_cpu_ms": round(cpu_s * 1000 / ROUNDS, 1),
+        },
         peers={},
         packages=("lamplighter-agent", "tuf", "securesystemslib", "cryptography"),
     )
