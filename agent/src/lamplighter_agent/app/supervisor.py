@@ -237,21 +237,24 @@ class Supervisor:
         settings = self._settings
         pause_s: float | None = None
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._trust.changed.wait(), pause_s)
-            self._trust.changed.clear()
-            if not self._trust.is_due():
-                continue
             try:
-                await self._trust.refresh()
-                pause_s = None
-            except LamplighterError as error:
-                # A clock that is set or a disk with room helps later, and no message tells.
-                longer_s = 2 * pause_s if pause_s else settings.retry_first_s
-                pause_s = min(longer_s, settings.retry_max_s) if error.retryable else None
-                self._teller.problem(error)
-            self._teller.changed()
-            self._teller.settled()
+                await asyncio.wait_for(self._trust.changed.wait(), pause_s)
+            except asyncio.TimeoutError:
+                if self._trust.is_short:
+                    self._link.subscribe([self._topics.trust("#")], qos=1)  # it is retained
+            self._trust.changed.clear()
+            if self._trust.is_due():
+                await self._refresh_trust()
+            longer_s = 2 * pause_s if pause_s else settings.retry_first_s
+            pause_s = min(longer_s, settings.retry_max_s) if self._trust.may_heal else None
+
+    async def _refresh_trust(self) -> None:
+        try:
+            await self._trust.refresh()
+        except LamplighterError as error:
+            self._teller.problem(error)
+        self._teller.changed()
+        self._teller.settled()
 
     async def _follow_assignment(self) -> None:
         await asyncio.gather(*(updater.resume() for updater in self._updaters.values()))

@@ -55,6 +55,8 @@ class Trust:
         """Set at each file that arrives, to be cleared by whoever refreshes."""
         self.refreshed = asyncio.Event()
         """Set when the next refresh has succeeded; then there is a new one."""
+        self.is_short = False
+        """Whether a file found no room: the broker is to send everything again."""
         self._verified_index: str | None = None
         self._again = False
         self._refreshing = False
@@ -87,10 +89,17 @@ class Trust:
             raise LamplighterError("MESSAGE_TOO_LARGE", f"More than {2 * MAX_FILES} trust files.")
         place = self._dirs.inbox / name
         beside = place.with_name(name + "~")
-        with disk_errors():
-            beside.write_bytes(payload)
-            beside.replace(place)
+        try:
+            with disk_errors():
+                beside.write_bytes(payload)
+                beside.replace(place)
+        except LamplighterError:
+            self.is_short = True
+            self.changed.set()
+            raise
         self._digests[name] = sha256(payload)
+        if name == INDEX:
+            self.is_short = False
         self.changed.set()
 
     def is_due(self) -> bool:
@@ -99,8 +108,13 @@ class Trust:
 
     @property
     def is_behind(self) -> bool:
-        """Whether newer metadata is here and its first verification has not ended."""
-        return self._refreshing or (self._is_new() and self._is_complete())
+        """Whether newer metadata has come, or was lost, whose first verification has not ended."""
+        return self._refreshing or self.is_short or self._is_new()
+
+    @property
+    def may_heal(self) -> bool:
+        """Whether what went wrong may be over without a message: a clock is set, a disk emptied."""
+        return self._again or self.is_short
 
     def _is_new(self) -> bool:
         return self._digests.get(INDEX) != self._verified_index
