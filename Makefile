@@ -54,8 +54,9 @@ docs: $(DEV) ## Build the documentation strictly into site/
 bench: $(DEV) ## Run one benchmark: make bench NAME=story
 	@$(BIN)/python benchmarks/$(NAME).py $(ARGS)
 
-conformance: $(DEV) ## Run the conformance tests
+conformance: $(DEV) ## Run our conformance tests and the public suite for TUF clients
 	@$(BIN)/pytest tests/conformance $(ARGS)
+	@sh tools/tuf_conformance.sh
 
 hil: $(DEV) ## Run the hardware-in-the-loop tests
 	@$(BIN)/pytest hil-tests $(ARGS)
@@ -68,4 +69,4 @@ lock: ## Resolve the dependencies anew (writes the two lock files)
 	@sh tools/lock.sh
 
 clean: ## Remove everything that was made
-	@rm -rf .venv site dist benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .tools site dist benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -72,13 +72,15 @@ def commands_page() -> str:
             walk(child, f"{path} {name}", level + 1)
 
     walk(typer.main.get_command(app), "lamplighter", 2)
-    parser = make_parser()
-    parts.append(f"## `lamplighter-agent`\n\n```text\n{parser.format_help().rstrip()}\n```\n")
-    for action in parser._actions:  # noqa: SLF001 - argparse offers no other way to list them
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            for name, child in action.choices.items():
-                text = child.format_help().rstrip()
-                parts.append(f"### `lamplighter-agent {name}`\n\n```text\n{text}\n```\n")
+
+    def walk_agent(parser: argparse.ArgumentParser, path: str, level: int) -> None:
+        parts.append(f"{'#' * level} `{path}`\n\n```text\n{parser.format_help().rstrip()}\n```\n")
+        for action in parser._actions:  # noqa: SLF001 - argparse offers no other way to list them
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+                for name, child in action.choices.items():
+                    walk_agent(child, f"{path} {name}", level + 1)
+
+    walk_agent(make_parser(), "lamplighter-agent", 2)
     return "\n".join(parts)
 
 

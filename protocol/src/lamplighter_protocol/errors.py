@@ -34,7 +34,9 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "TRUST_MISSING": Entry(409, True, "Run 'lamplighter keys init' once, then try again."),
     "TRUST_EXPIRED": Entry(
-        409, True, "Renew the metadata: 'lamplighter keys status' says which role has expired."
+        409,
+        True,
+        "Renew what 'lamplighter keys status' shows as expired; if nothing is, set the clock.",
     ),
     "TRUST_REFUSED": Entry(
         403, False, "The signed metadata does not allow this; compare it with 'model show'."
@@ -99,7 +101,7 @@ CATALOGUE: dict[str, Entry] = {
         422, True, "Send the file again as it was signed; it was changed or cut short on the way."
     ),
     "FETCH_STALLED": Entry(
-        503, True, "The chunks do not arrive; check the link, the device goes on where it stopped."
+        503, True, "The bytes do not arrive; check the link, the device goes on where it stopped."
     ),
     "DISK_FULL": Entry(
         507, True, "Free some space on the device; the update goes on where it stopped."

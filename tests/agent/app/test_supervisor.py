@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -14,9 +15,11 @@ from tests.agent.cloud import DEVICE, FLEET, Cloud
 from tests.protocol.conftest import make_manifest
 
 from lamplighter_agent.app.config import DataDir, Settings
+from lamplighter_agent.app.keeper import MAX_LOSSES
 from lamplighter_agent.app.status import Status, read_status
 from lamplighter_agent.app.supervisor import Supervisor
 from lamplighter_agent.store.identity import Enrolment, Identity, new_key, save_identity
+from lamplighter_agent.trust.policies import read_policies
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.bundle import HealthPolicy, Manifest
 from lamplighter_protocol.reported import ModelReport, Reported, accept_reported
@@ -323,3 +326,78 @@ async def test_hostile_messages_are_refused_and_nothing_stops(board: Board, clou
         )
         await commit(board, cloud, 2)
         assert await board.ask() == 2
+
+
+async def test_a_raised_minimum_stops_no_serving_and_lets_no_lower_release_start(
+    board: Board, cloud: Cloud
+) -> None:
+    async with board.running():
+        old = await commit(board, cloud, 1)
+        cloud.repository.set_policy("digits", minimum_release=2)
+        cloud.publish_trust()
+        while read_policies(board.data / "trust/store").keys() != {"digits"}:
+            await asyncio.sleep(0.05)
+        assert await board.ask() == 1
+    async with board.running():  # what serves comes up again after a power cut
+        while not (serve := board.status().serve.get("digits")) or not serve.ready:
+            await asyncio.sleep(0.05)
+        assert await board.ask() == 1
+        await commit(board, cloud, 2)
+        cloud.assign(3, old)
+        report = await cloud.until(ended(1, "failed"))
+        found = model(report)
+        assert found is not None
+        assert found.attempt is not None
+        assert found.attempt.failure is not None
+        assert found.attempt.failure.code == "RELEASE_BELOW_MINIMUM"
+        assert await board.ask() == 2
+        for _ in range(MAX_LOSSES + 2):  # release 1 is not gone back to
+            while (lost := board.status().serve["digits"]).worker_pid is None or not lost.ready:
+                await asyncio.sleep(0.05)
+            os.kill(lost.worker_pid, 9)
+            while board.status().serve["digits"].worker_pid == lost.worker_pid:
+                await asyncio.sleep(0.05)
+        while not board.status().serve["digits"].ready:
+            await asyncio.sleep(0.05)
+        assert await board.ask() == 2
+
+
+async def test_a_model_for_other_processors_is_refused(board: Board, cloud: Cloud) -> None:
+    async with board.running():
+        cloud.repository.set_policy("digits", machines=["z80"])
+        manifest, files = bundle(1, {})
+        cloud.assign(1, (cloud.add(manifest, files), manifest))
+        report = await cloud.until(ended(1, "failed"))
+        found = model(report)
+        assert found is not None
+        assert found.attempt is not None
+        assert found.attempt.failure is not None
+        assert found.attempt.failure.code == "HARDWARE_FORBIDDEN"
+
+
+async def test_expired_metadata_stops_changes_until_there_is_newer(
+    board: Board, cloud: Cloud
+) -> None:
+    async with board.running():
+        await commit(board, cloud, 1)
+        far_utc = cloud.repository.expires["timestamp"]
+        soon_utc = datetime.now(timezone.utc) + timedelta(seconds=2)
+        cloud.repository.expires["timestamp"] = soon_utc
+        manifest, files = bundle(2, {})
+        raw = cloud.add(manifest, files)
+        until_utc = soon_utc.replace(microsecond=0)
+        await cloud.until(
+            lambda report: report.trust is not None and report.trust.changes_until_utc == until_utc
+        )
+        while datetime.now(timezone.utc) < until_utc:
+            await asyncio.sleep(0.05)
+        cloud.assign(2, (raw, manifest))
+        await asyncio.sleep(0.2)
+        found = model(cloud.reports[-1])
+        assert found is not None
+        assert found.attempt is not None
+        assert found.attempt.release == 1
+        assert await board.ask() == 1
+        cloud.repository.expires["timestamp"] = far_utc
+        cloud.publish_trust()
+        await cloud.until(ended(2, "committed"))

@@ -18,6 +18,7 @@ from lamplighter_agent.core.update import MAX_STARTS, RESTING, YIELDS, Effect, E
 from lamplighter_protocol.assignment import AssignedModel, Assignment, Generation
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.trust import ModelPolicy
 
 NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
 BAD = frozenset(
@@ -204,3 +205,13 @@ def test_damaged_files_are_approached_anew() -> None:
     lost = model_state.lose_files(model)
     assert lost.active is not None
     assert (lost.active.release, lost.attempt) == (1, None)
+
+
+def test_a_release_below_the_minimum_is_not_gone_back_to() -> None:
+    model = ModelState(model="digits", active=installed(2), previous=installed(1))
+    for minimum, previous in ((1, installed(1)), (2, None), (9, None)):
+        policy = ModelPolicy(model="digits", minimum_release=minimum)
+        kept = model_state.without_forbidden(model, {"digits": policy})
+        assert kept.previous == previous
+        assert kept.active == model.active
+    assert model_state.without_forbidden(model, {}) == model

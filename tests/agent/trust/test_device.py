@@ -219,6 +219,25 @@ def test_a_clock_that_is_ahead_refuses_and_does_no_lasting_harm(
     assert device.refresh(repository) == view
 
 
+def test_new_online_keys_take_back_the_time_that_a_thief_has_set(
+    device: Device, repository: Repository
+) -> None:
+    now_utc = device.refresh(repository).issued_floor_utc
+    thief_utc = repository.expires["root"].replace(microsecond=0) - timedelta(seconds=1)
+    repository.issued_utc = thief_utc.isoformat()
+    repository.publish()
+    assert device.refresh(repository).issued_floor_utc == thief_utc
+    repository.issued_utc = now_utc.isoformat()
+    for role in ("timestamp", "snapshot"):  # as an honest server signs them
+        repository.expires[role] = device.clock_utc + timedelta(days=7)
+    repository.publish()
+    device.refuses(repository, "TRUST_EXPIRED")
+    repository.rotate("timestamp")
+    repository.publish_root()
+    repository.publish()
+    assert device.refresh(repository).issued_floor_utc == now_utc
+
+
 def test_another_pinned_root_begins_anew(device: Device, repository: Repository) -> None:
     repository.publish()
     device.refresh(repository)

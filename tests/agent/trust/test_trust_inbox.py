@@ -1,3 +1,4 @@
+import errno
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -80,9 +81,37 @@ async def test_what_was_refused_for_its_time_is_asked_again(
     repository.expires["timestamp"] = datetime.now(timezone.utc) - timedelta(hours=1)
     repository.publish()
     deliver(trust, repository)
+    states = [trust.is_behind]
     with pytest.raises(LamplighterError, match="TRUST_EXPIRED"):
         await trust.refresh()
     assert trust.is_due()
+    states.append(trust.is_behind)
+    assert states == [True, False]  # nobody waits for it any more
+    repository.expires["timestamp"] += timedelta(days=1)
+    repository.publish()
+    deliver(trust, repository)
+    await trust.refresh()
+    assert not trust.is_due()
+
+
+async def test_what_found_no_room_is_to_be_sent_again(
+    dirs: TrustDirs, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust = Trust(dirs)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        for name, raw in {**repository.files, "index": repository.index()}.items():
+            with pytest.raises(LamplighterError, match="DISK_FULL"):
+                trust.take(name, raw)
+    states = [(trust.is_short, trust.may_heal, trust.is_behind, trust.is_due())]
+    deliver(trust, repository)
+    await trust.refresh()
+    states.append((trust.is_short, trust.may_heal, trust.is_behind, trust.is_due()))
+    assert states == [(True, True, True, False), (False, False, False, False)]
 
 
 async def test_policies_are_known_before_anything_is_verified(

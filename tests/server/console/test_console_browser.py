@@ -204,4 +204,4 @@ async def test_the_audit_log_is_read_by_keyboard_and_on_a_phone(
         await expect(page.locator("tbody tr")).to_have_count(1)
         await expect(page.locator("tbody")).to_contain_text("device/cam-1")
         await page.click("text=Show all")
-        await expect(page.locator("tbody tr")).to_have_count(4)
+        await expect(page.locator("tbody tr")).to_have_count(5)

@@ -106,7 +106,8 @@ class Admission:
                     )
                     return trust.view
             except LamplighterError:
-                if is_late and not trust.is_behind:
+                over = self._services.now_utc() >= assigned.deadline_utc
+                if over or (is_late and not trust.is_behind):
                     raise
                 grace_s = self._services.settings.trust_grace_s
             try:

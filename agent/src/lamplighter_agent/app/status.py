@@ -97,12 +97,12 @@ def describe(status: Status) -> str:
 def _describe_trust(trust: TrustState | None, at_utc: datetime) -> str:
     """The offline policy in one line: how stale, changes until when; serving never stops."""
     if trust is None or trust.changes_until_utc is None:
-        return "trust: nothing verified since the start, so nothing is changed; serving goes on"
-    until = f"{trust.changes_until_utc:%Y-%m-%d %H:%M} UTC"
-    changes = (
-        f"changes are allowed until {until}"
-        if at_utc < trust.changes_until_utc
-        else f"no changes since {until}"
-    )
-    age_h = (at_utc - trust.floor_utc) / timedelta(hours=1)
-    return f"trust: newest metadata is {age_h:.0f} h old; {changes}; serving never stops"
+        policy = "nothing verified since the start, so nothing is changed"
+    else:
+        age_h = (at_utc - trust.floor_utc) / timedelta(hours=1)
+        may = (
+            "changes are allowed until" if at_utc < trust.changes_until_utc else "no changes since"
+        )
+        until = f"{trust.changes_until_utc:%Y-%m-%d %H:%M} UTC"
+        policy = f"newest metadata is {age_h:.0f} h old; {may} {until}"
+    return f"trust: {policy}; serving never stops"

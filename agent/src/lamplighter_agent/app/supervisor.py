@@ -250,23 +250,27 @@ class Supervisor:
 
     async def _follow_trust(self) -> None:
         self._trust.changed.set()  # what came before the restart
-        first_s, max_s = self._settings.retry_first_s, self._settings.retry_max_s
-        pause_s = first_s
+        settings = self._settings
+        pause_s: float | None = None
         while True:
-            # What was refused for its time or a full disk is due again after a pause.
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._trust.changed.wait(), pause_s)
-            self._trust.changed.clear()
-            if not self._trust.is_due():
-                continue
             try:
-                await self._trust.refresh()
-                pause_s = first_s
-            except LamplighterError as error:
-                pause_s = min(2 * pause_s, max_s)
-                self._teller.problem(error)
-            self._teller.changed()
-            self._teller.settled()
+                await asyncio.wait_for(self._trust.changed.wait(), pause_s)
+            except asyncio.TimeoutError:
+                if self._trust.is_short:
+                    self._link.subscribe([self._topics.trust("#")], qos=1)  # it is retained
+            self._trust.changed.clear()
+            if self._trust.is_due():
+                await self._refresh_trust()
+            longer_s = 2 * pause_s if pause_s else settings.retry_first_s
+            pause_s = min(longer_s, settings.retry_max_s) if self._trust.may_heal else None
+
+    async def _refresh_trust(self) -> None:
+        try:
+            await self._trust.refresh()
+        except LamplighterError as error:
+            self._teller.problem(error)
+        self._teller.changed()
+        self._teller.settled()
 
     async def _follow_assignment(self) -> None:
         await asyncio.gather(*(updater.resume() for updater in self._updaters.values()))

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from tuf.api.metadata import MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
 from lamplighter_agent.trust.fetch import Fetch
+from lamplighter_agent.trust.floor import FLOOR, read_floor
 from lamplighter_agent.trust.lookup import Found, Search
 from lamplighter_agent.trust.verdict import (
     Delegator,
@@ -36,6 +37,8 @@ MAX_TIMESTAMP_BYTES: Final = 16 * 1024
 TOP_LEVEL_FILES: Final = frozenset(f"{role}.json" for role in TOP_LEVEL)
 #: Every root on the way from the pinned one is kept, so that others can follow: `2.root`.
 ROOT_SUFFIX: Final = ".root"
+#: What a thief of online keys can have moved forward; it goes with those keys.
+_OF_ONLINE_KEYS: Final = ("timestamp.json", "snapshot.json", FLOOR)
 _MAX_NAME_BYTES: Final = 255
 _T = TypeVar("_T", Timestamp, Snapshot, Targets)
 
@@ -58,7 +61,7 @@ class Client:
     Args:
         files: What was verified before, by name; at least `root.json`.
         fetch: Brings metadata.
-        now_utc: The fixed time of this cycle (5.1).
+        clock_utc: The board's clock at the start of this cycle (5.1).
 
     Attributes:
         files: What is verified now, by name: the bytes as they came.
@@ -73,10 +76,10 @@ class Client:
     snapshot: Snapshot
     targets: Targets
 
-    def __init__(self, files: Mapping[str, bytes], fetch: Fetch, now_utc: datetime) -> None:
+    def __init__(self, files: Mapping[str, bytes], fetch: Fetch, clock_utc: datetime) -> None:
         self.files = dict(files)
         self._fetch = fetch
-        self._now_utc = now_utc
+        self._clock_utc = clock_utc
         self._loaded: dict[tuple[str, int], Targets | LamplighterError] = {}
 
     def refresh(self) -> None:
@@ -91,6 +94,11 @@ class Client:
         self._refresh_snapshot()
         self.targets = self.load("targets", self.root)
         self._search = Search(self.targets, self.load)
+
+    @property
+    def now_utc(self) -> datetime:
+        """The time against which expiry is judged: the clock, but never before the floor."""
+        return max(self._clock_utc, read_floor(self.files))
 
     @property
     def expires_utc(self) -> dict[str, datetime]:
@@ -157,17 +165,17 @@ class Client:
                 break
             root = next_root(self.root, raw)
             if revokes_online_keys(self.root, root):
-                self.files.pop("timestamp.json", None)
-                self.files.pop("snapshot.json", None)
+                for name in _OF_ONLINE_KEYS:
+                    self.files.pop(name, None)
             self.root, self.files["root.json"] = root, raw
             self.files[f"{root.version}{ROOT_SUFFIX}"] = raw
-        check_unexpired("root", self.root, self._now_utc)
+        check_unexpired("root", self.root, self.now_utc)
 
     def _refresh_timestamp(self) -> None:
         trusted = self._read_kept(Timestamp, "timestamp")
         raw = _require(self._fetch, "timestamp.json", MAX_TIMESTAMP_BYTES)
         self.timestamp = next_timestamp(raw, self.root, trusted)
-        check_unexpired("timestamp", self.timestamp, self._now_utc)
+        check_unexpired("timestamp", self.timestamp, self.now_utc)
         if self.timestamp is not trusted:
             self.files["timestamp.json"] = raw
 
@@ -177,7 +185,7 @@ class Client:
         raw, self.snapshot = self._kept_or_named(
             "snapshot", named, lambda raw: next_snapshot(raw, self.root, named, trusted)
         )
-        check_unexpired("snapshot", self.snapshot, self._now_utc)
+        check_unexpired("snapshot", self.snapshot, self.now_utc)
         self.files["snapshot.json"] = raw
         listed = {quote(name, safe="") for name in self.snapshot.meta} | TOP_LEVEL_FILES
         self.files = {
@@ -193,7 +201,7 @@ class Client:
         raw, targets = self._kept_or_named(
             role, named, lambda raw: named_targets(raw, role, delegator, named)
         )
-        check_unexpired(role, targets, self._now_utc)
+        check_unexpired(role, targets, self.now_utc)
         self.files[role_file(role)] = raw
         return targets
 

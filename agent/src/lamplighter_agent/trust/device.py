@@ -1,7 +1,7 @@
 """One refresh of a device: what the broker delivered, judged, stored, and seen as a TrustView."""
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +10,7 @@ from tuf.api.metadata import TargetFile
 
 from lamplighter_agent.trust.client import Client
 from lamplighter_agent.trust.fetch import Fetch, InboxFetch
+from lamplighter_agent.trust.floor import FLOOR, raise_floor, read_floor
 from lamplighter_agent.trust.models import read_models
 from lamplighter_agent.trust.policies import POLICIES, decode_policies, encode_policies
 from lamplighter_agent.trust.store import Store
@@ -26,10 +27,8 @@ from lamplighter_protocol.trust import ModelPolicy, TrustView
 
 # What stands in the verified set beside the roles; only roles end with `.json`.
 _PINNED: Final = "pinned-root"
-_FLOOR: Final = "floor"
 _DIRECTOR_KEYS: Final = "director-keys"
 _DIRECTOR_KEYS_FILE: Final = "director-keys.json"
-_NEVER: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def refresh(folder: Path, inbox: Path, root: bytes, *, clock_utc: datetime) -> TrustView:
@@ -49,11 +48,10 @@ def refresh(folder: Path, inbox: Path, root: bytes, *, clock_utc: datetime) -> T
     """
     store, fetch = Store(folder), InboxFetch(inbox)
     files = _begin(store.load(), root)
-    floor_utc = _read_floor(files)
-    client = Client(files, fetch, max(clock_utc, floor_utc))
+    client = Client(files, fetch, clock_utc)
     try:
         client.refresh()
-        view = _view(client, fetch, clock_utc, floor_utc)
+        view = _view(client, fetch, clock_utc)
     finally:
         store.save(client.files)
     return view
@@ -70,14 +68,15 @@ def _begin(files: Mapping[str, bytes], root: bytes) -> dict[str, bytes]:
     return dict(files)
 
 
-def _view(client: Client, fetch: Fetch, clock_utc: datetime, floor_utc: datetime) -> TrustView:
-    floor_utc = _raise_floor(client, floor_utc)
+def _view(client: Client, fetch: Fetch, clock_utc: datetime) -> TrustView:
+    offline_until_utc = min(client.root.expires, client.targets.expires)
+    floor_utc = raise_floor(read_floor(client.files), client.timestamp, offline_until_utc)
     for signed in (client.root, client.timestamp, client.snapshot, client.targets):
         check_unexpired(signed.type, signed, max(clock_utc, floor_utc))
     director, raw = _director(client, fetch)
     models = read_models(client)
     client.files |= {
-        _FLOOR: msgspec.json.encode(floor_utc),
+        FLOOR: msgspec.json.encode(floor_utc),
         _DIRECTOR_KEYS: raw,
         POLICIES: encode_policies(
             {**_still_in_force(client.files, models.refused), **models.policies}
@@ -102,25 +101,6 @@ def _still_in_force(
     """What was said before of models of which nothing can be known now."""
     before = decode_policies(files.get(POLICIES, b""))
     return {model: policy for model, policy in before.items() if model in refused}
-
-
-def _read_floor(files: Mapping[str, bytes]) -> datetime:
-    try:
-        return msgspec.json.decode(files.get(_FLOOR, b""), type=datetime)
-    except msgspec.MsgspecError:
-        return _NEVER
-
-
-def _raise_floor(client: Client, before_utc: datetime) -> datetime:
-    """The floor of time: grows with what was signed, never past what offline keys signed."""
-    issued = client.timestamp.unrecognized_fields.get("issued_utc")
-    if issued is None:
-        return before_utc
-    offline_expires_utc = min(client.root.expires, client.targets.expires)
-    try:
-        return max(before_utc, min(msgspec.convert(issued, datetime), offline_expires_utc))
-    except (msgspec.ValidationError, TypeError) as error:  # a time without a zone
-        raise LamplighterError("TRUST_REFUSED", f"issued_utc is {issued!r}: {error}.") from error
 
 
 def _director(client: Client, fetch: Fetch) -> tuple[DirectorKeys, bytes]:

@@ -55,7 +55,10 @@ class Trust:
         """Set at each file that arrives, to be cleared by whoever refreshes."""
         self.refreshed = asyncio.Event()
         """Set when the next refresh has succeeded; then there is a new one."""
+        self.is_short = False
+        """Whether a file found no room: the broker is to send everything again."""
         self._verified_index: str | None = None
+        self._again = False
         self._refreshing = False
         dirs.inbox.mkdir(parents=True, exist_ok=True)
         self._digests = {
@@ -86,22 +89,40 @@ class Trust:
             raise LamplighterError("MESSAGE_TOO_LARGE", f"More than {2 * MAX_FILES} trust files.")
         place = self._dirs.inbox / name
         beside = place.with_name(name + "~")
-        with disk_errors():
-            beside.write_bytes(payload)
-            beside.replace(place)
+        try:
+            with disk_errors():
+                beside.write_bytes(payload)
+                beside.replace(place)
+        except LamplighterError:
+            self.is_short = True
+            self.changed.set()
+            raise
         self._digests[name] = sha256(payload)
+        if name == INDEX:
+            self.is_short = False
         self.changed.set()
 
     def is_due(self) -> bool:
-        """Whether an index is here in full that was not verified yet."""
-        if INDEX not in self._digests or self._digests[INDEX] == self._verified_index:
-            return False
-        return all(self._digests.get(file.name) == file.sha256 for file in self._index().files)
+        """Whether an index is here in full that was not verified yet, or may be by now."""
+        return (self._again or self._is_new()) and self._is_complete()
 
     @property
     def is_behind(self) -> bool:
-        """Whether newer metadata is here and its verification has not ended."""
-        return self._refreshing or self.is_due()
+        """Whether newer metadata has come, or was lost, whose first verification has not ended."""
+        return self._refreshing or self.is_short or self._is_new()
+
+    @property
+    def may_heal(self) -> bool:
+        """Whether what went wrong may be over without a message: a clock is set, a disk emptied."""
+        return self._again or self.is_short
+
+    def _is_new(self) -> bool:
+        return self._digests.get(INDEX) != self._verified_index
+
+    def _is_complete(self) -> bool:
+        return INDEX in self._digests and all(
+            self._digests.get(file.name) == file.sha256 for file in self._index().files
+        )
 
     def _index(self) -> TrustIndex:
         return _decode_index((self._dirs.inbox / INDEX).read_bytes())
@@ -116,12 +137,11 @@ class Trust:
         """
         index, listed = self._digests.get(INDEX), {file.name for file in self._index().files}
         self._verified_index = index
-        self._refreshing = True
+        self._refreshing, self._again = True, False
         try:
             view = await self._ask_child()
         except LamplighterError as error:
-            if error.retryable:
-                self._verified_index = None
+            self._again = error.retryable
             raise
         finally:
             self._refreshing = False
