@@ -108,6 +108,19 @@ def command(tmp_path: Path, server: Server) -> Command:
     return Command(tmp_path, server)
 
 
+def test_the_folder_shows_the_roles_and_nothing_else_through_rotations(
+    command: Command, server: Server
+) -> None:
+    for version in (2, 3, 4):
+        server.repository.rotate("timestamp")
+        server.repository.publish_root()
+        server.repository.publish()
+        assert command.run("refresh") == 0
+        assert command.version("root") == version
+    shown = {path.name for path in command.metadata.iterdir() if path.is_symlink()}
+    assert {f"{role}.json" for role in command.roles} | {"current"} == shown
+
+
 def test_roles_stand_in_the_folder_under_their_names(command: Command) -> None:
     assert command.roles == {"root"}
     assert command.server.asked == []

@@ -83,5 +83,5 @@ def _save(metadata_dir: Path, files: Mapping[str, bytes]) -> None:
     store.save(files)
     for link in metadata_dir.glob("*.json"):
         link.unlink()
-    for name in files:
+    for name in filter(lambda name: name.endswith(".json"), files):
         (metadata_dir / name).symlink_to(store.current.relative_to(metadata_dir) / name)
