@@ -2,6 +2,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from lamplighter_agent.store.identity import (
     Enrolment,
@@ -26,6 +27,7 @@ def save(link: Path, telemetry_key: bytes = b"k" * 32) -> Identity:
         ca_pem="ca",
         root_json=b"{}",
         telemetry_key=telemetry_key,
+        agreement=X25519PrivateKey.generate(),
     )
 
 
