@@ -30,19 +30,23 @@ contents = st.one_of(
 )
 
 
+def cipher_of(blob: BlobRef, key: bytes = KEY) -> ChunkCipher:
+    return ChunkCipher(key, blob.sha256, blob.size_bytes)
+
+
 def seal_all(raw: bytes, key: bytes = KEY) -> tuple[BlobRef, list[bytes]]:
     blob = describe(raw)
-    cipher = ChunkCipher(key, blob)
+    cipher = cipher_of(blob, key)
     return blob, [cipher.seal(number, chunk) for number, chunk in enumerate(split(raw))]
 
 
 @given(contents)
 def test_what_was_sealed_opens_in_any_order_and_has_the_said_length(raw: bytes) -> None:
     blob, chunks = seal_all(raw)
-    cipher = ChunkCipher(KEY, blob)
+    cipher = cipher_of(blob)
     opened = {n: cipher.open(n, chunks[n]) for n in reversed(range(len(chunks)))}
     assert b"".join(opened[n] for n in sorted(opened)) == raw
-    assert sum(map(len, chunks)) == sealed_size_bytes(blob)
+    assert sum(map(len, chunks)) == sealed_size_bytes(blob.size_bytes)
     assert seal_all(raw)[1] == chunks  # again the same bytes: the wire digest is a name
 
 
@@ -52,7 +56,7 @@ def test_no_changed_byte_is_opened(raw: bytes, position: int, flip: int) -> None
     spoilt = bytearray(chunks[0])
     spoilt[position % len(spoilt)] ^= flip
     with pytest.raises(LamplighterError, match="CHUNK_REFUSED"):
-        ChunkCipher(KEY, blob).open(0, bytes(spoilt))
+        cipher_of(blob).open(0, bytes(spoilt))
 
 
 @given(raw=st.binary(min_size=1, max_size=200), length=st.integers(0, 300))
@@ -61,14 +65,14 @@ def test_no_other_length_is_opened(raw: bytes, length: int) -> None:
     cut = (chunks[0] + bytes(300))[:length]
     if cut != chunks[0]:
         with pytest.raises(LamplighterError, match="CHUNK_REFUSED"):
-            ChunkCipher(KEY, blob).open(0, cut)
+            cipher_of(blob).open(0, cut)
 
 
 def test_a_chunk_opens_in_its_own_place_only() -> None:
     raw = bytes(3 * CHUNK_SIZE_BYTES)  # equal chunks: only their places differ
     blob, chunks = seal_all(raw)
     assert len(set(chunks)) == 3
-    cipher = ChunkCipher(KEY, blob)
+    cipher = cipher_of(blob)
     for number in (-1, 0, 1, 2, 3, 2**63):
         for other in {0, 1, 2} - {number}:
             with pytest.raises(LamplighterError, match="CHUNK_REFUSED"):
@@ -82,9 +86,9 @@ def test_a_chunk_of_a_shortened_blob_another_blob_or_another_key_is_refused() ->
         blob, size_bytes=CHUNK_SIZE_BYTES, chunk_sha256=blob.chunk_sha256[:1]
     )
     for cipher in (
-        ChunkCipher(KEY, shorter),  # there chunk 0 is the last one
-        ChunkCipher(KEY, msgspec.structs.replace(blob, sha256="b" * 64)),
-        ChunkCipher(new_release_key(), blob),
+        cipher_of(shorter),  # there chunk 0 is the last one
+        cipher_of(msgspec.structs.replace(blob, sha256="b" * 64)),
+        cipher_of(blob, new_release_key()),
     ):
         with pytest.raises(LamplighterError, match="CHUNK_REFUSED"):
             cipher.open(0, chunks[0])
@@ -131,7 +135,7 @@ def test_hostile_bytes_are_refused_with_a_code(raw: bytes) -> None:
     with pytest.raises(LamplighterError, match="KEY_REFUSED"):
         unwrap_key(raw, DEVICE, TO)
     with pytest.raises(LamplighterError, match="CHUNK_REFUSED"):
-        ChunkCipher(KEY, describe(b"x")).open(0, raw)
+        cipher_of(describe(b"x")).open(0, raw)
 
 
 @pytest.mark.parametrize("public", [b"", b"short", bytes(32), b"\xff" * 33])

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from lamplighter_protocol.blobs import BlobRef
+from lamplighter_protocol.blobs import chunk_size_bytes, count_chunks
 from lamplighter_protocol.canonical import encode
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import Name, Release, Sha256
@@ -85,12 +85,13 @@ class ChunkCipher:
 
     Args:
         release_key: KEY_BYTES.
-        blob: What was signed of the plain blob.
+        sha256: Digest of the plain blob.
+        size_bytes: Its length.
     """
 
-    def __init__(self, release_key: bytes, blob: BlobRef) -> None:
-        self._blob = blob
-        self._digest = bytes.fromhex(blob.sha256)
+    def __init__(self, release_key: bytes, sha256: str, size_bytes: int) -> None:
+        self._digest = bytes.fromhex(sha256)
+        self._size_bytes = size_bytes
         self._aead = ChaCha20Poly1305(_derive(release_key, None, b"blob " + self._digest))
 
     def seal(self, number: int, chunk: bytes) -> bytes:
@@ -105,25 +106,25 @@ class ChunkCipher:
         """
         try:
             if (
-                not 0 <= number < self._blob.chunk_count
-                or len(sealed) != self._blob.chunk_size_bytes(number) + TAG_BYTES
+                not 0 <= number < count_chunks(self._size_bytes)
+                or len(sealed) != chunk_size_bytes(self._size_bytes, number) + TAG_BYTES
             ):
                 raise InvalidTag
             return self._aead.decrypt(_nonce(number), sealed, self._place(number))
         except InvalidTag as error:
             raise LamplighterError(
                 "CHUNK_REFUSED",
-                f"Chunk {number} of blob {self._blob.sha256[:12]} does not open with its key.",
+                f"Chunk {number} of blob {self._digest.hex()[:12]} does not open with its key.",
             ) from error
 
     def _place(self, number: int) -> bytes:
-        is_last = number == self._blob.chunk_count - 1
+        is_last = number == count_chunks(self._size_bytes) - 1
         return self._digest + struct.pack(">Q?", number, is_last)
 
 
-def sealed_size_bytes(blob: BlobRef) -> int:
-    """The length of all sealed chunks of a blob together."""
-    return blob.size_bytes + blob.chunk_count * TAG_BYTES
+def sealed_size_bytes(size_bytes: int) -> int:
+    """The length of all sealed chunks together of a blob of `size_bytes`."""
+    return size_bytes + count_chunks(size_bytes) * TAG_BYTES
 
 
 def _nonce(number: int) -> bytes:

@@ -41,7 +41,7 @@ def _open(blob: BlobRef, transfer: Transfer, assigned: AssignedModel, identity: 
             f"{name} is confidential, and {identity.enrolment.device} enrolled without a key "
             "that could open it.",
         )
-    if transfer.wire_size_bytes != sealed_size_bytes(blob):
+    if transfer.wire_size_bytes != sealed_size_bytes(blob.size_bytes):
         raise LamplighterError(
             "TRUST_REFUSED",
             f"{transfer.wire_size_bytes} bytes on offer do not open to {blob.size_bytes}.",
@@ -54,4 +54,5 @@ def _open(blob: BlobRef, transfer: Transfer, assigned: AssignedModel, identity: 
         manifest_sha256=assigned.manifest.sha256,
     )
     release_key = unwrap_key(assigned.wrapped_key, identity.agreement, recipient)
-    return Wanted(blob, transfer.wire_sha256, ChunkCipher(release_key, blob))
+    cipher = ChunkCipher(release_key, blob.sha256, blob.size_bytes)
+    return Wanted(blob, transfer.wire_sha256, cipher)
