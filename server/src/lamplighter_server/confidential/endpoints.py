@@ -69,5 +69,6 @@ async def _tell_anew(context: Context, session: AsyncSession, model: str) -> lis
     now_utc = context.clock()
     await blobs.reconcile(session, now_utc)
     concerned = [item.device for item in await assignments.wanted(session) if item.model == model]
-    await assignments.issue(context, session, concerned, now_utc)
+    if concerned:  # a model may be confidential before there are keys, devices or releases
+        await assignments.issue(context, session, concerned, now_utc)
     return concerned
