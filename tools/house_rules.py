@@ -13,6 +13,7 @@ SLICES = {
     "assignments",
     "audit",
     "blobs",
+    "confidential",
     "devices",
     "drift",
     "people",

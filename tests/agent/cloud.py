@@ -14,15 +14,19 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.agent.tuf_repository import Repository
 
 from lamplighter_protocol.assignment import (
+    ENCRYPTED,
     AssignedModel,
     Assignment,
     Generation,
     Mode,
+    Transfer,
     sign_assignment,
 )
 from lamplighter_protocol.blobs import describe, split
 from lamplighter_protocol.bundle import Manifest, encode_manifest
+from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.reported import Reported, accept_reported
+from lamplighter_protocol.sealed import ChunkCipher
 from lamplighter_protocol.telemetry import Ack, Event, Vitals, Window, seal, unseal
 from lamplighter_protocol.topics import Topics
 
@@ -46,7 +50,9 @@ class Cloud:
         self.telemetry: dict[str, dict[int, Any]] = {name: {} for name in _KINDS}
         self.presence: list[bytes] = []
         self.withheld: set[str] = set()
-        self._blobs: dict[str, bytes] = {}
+        self._blobs: dict[str, list[bytes]] = {}
+        self._sealed: dict[str, tuple[Transfer, ...]] = {}
+        self._wrapped: dict[str, bytes | None] = {}
         self._published: set[str] = set()
         self._port, self._key, self._telemetry_key = port, key, telemetry_key
         self._counter = 0
@@ -120,7 +126,7 @@ class Cloud:
         for digest in wants:
             if digest in self._blobs and digest not in self.withheld | self._published:
                 self._published.add(digest)
-                for number, chunk in enumerate(split(self._blobs[digest])):
+                for number, chunk in enumerate(self._blobs[digest]):
                     self.publish(self.topics.chunk(digest, number), chunk)
 
     def release_withheld(self) -> None:
@@ -137,11 +143,33 @@ class Cloud:
         """Sign and publish one release; returns its manifest's bytes."""
         raw = encode_manifest(manifest)
         for blob in (raw, *files.values()):
-            self._blobs[describe(blob).sha256] = blob
+            self._blobs[describe(blob).sha256] = list(split(blob))
         if sign:
             self.repository.add(manifest.model, manifest.release, raw)
             self.publish_trust()
         return raw
+
+    def seal(
+        self, raw: bytes, files: dict[str, bytes], release_key: bytes, wrapped: bytes | None
+    ) -> None:
+        """Let a release travel sealed from now on, its plain files never again."""
+        transfers = []
+        for content in (raw, *files.values()):
+            blob = describe(content)
+            cipher = ChunkCipher(release_key, blob.sha256, blob.size_bytes)
+            chunks = [cipher.seal(number, chunk) for number, chunk in enumerate(split(content))]
+            wire = b"".join(chunks)
+            del self._blobs[blob.sha256]
+            self._blobs[sha256(wire)] = chunks
+            transfers.append(
+                Transfer(
+                    kind=ENCRYPTED,
+                    sha256=blob.sha256,
+                    wire_sha256=sha256(wire),
+                    wire_size_bytes=len(wire),
+                )
+            )
+        self._sealed[sha256(raw)], self._wrapped[sha256(raw)] = tuple(transfers), wrapped
 
     def assign(
         self,
@@ -167,6 +195,8 @@ class Cloud:
                     mode=mode,
                     not_before_utc=now,
                     deadline_utc=now + timedelta(hours=1),
+                    transfers=self._sealed.get(sha256(raw), ()),
+                    wrapped_key=self._wrapped.get(sha256(raw)),
                 )
                 for raw, manifest in models
             ),

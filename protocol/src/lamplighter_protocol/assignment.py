@@ -48,6 +48,21 @@ class DirectorKeys(msgspec.Struct, frozen=True, kw_only=True):
         return {dsse.key_id(key): key for key in loaded}
 
 
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """The form in which a file travels, where that is not its plain chunks."""
+
+    kind: str
+    """An agent refuses a release whose files travel in a form that it does not know."""
+    sha256: Sha256
+    """Of the plain file, as it was signed."""
+    wire_sha256: Sha256
+    """Of all its chunks as they travel, under which they are published."""
+    wire_size_bytes: Count
+
+
+ENCRYPTED: Final = "encrypted"
+
+
 class AssignedModel(msgspec.Struct, frozen=True, kw_only=True):
     """One model that the device shall have."""
 
@@ -61,6 +76,10 @@ class AssignedModel(msgspec.Struct, frozen=True, kw_only=True):
     deadline_utc: Utc
     allow_downgrade: bool = False
     """Whether a release below the one that runs was asked for on purpose."""
+    transfers: tuple[Transfer, ...] = ()
+    """Files that travel in another form; every other file travels as it is."""
+    wrapped_key: bytes | None = None
+    """The key of encrypted transfers, wrapped for this device (lamplighter_protocol.sealed)."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,16 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES, MAX_BLOB_BYTES, Count, Sha256
 
 
+def count_chunks(size_bytes: int) -> int:
+    """How many chunks a file has; 0 if it is empty."""
+    return -(-size_bytes // CHUNK_SIZE_BYTES)
+
+
+def chunk_size_bytes(size_bytes: int, number: int) -> int:
+    """The length of chunk `number`, counted from 0, of a file of `size_bytes`."""
+    return min(CHUNK_SIZE_BYTES, size_bytes - number * CHUNK_SIZE_BYTES)
+
+
 class BlobRef(msgspec.Struct, frozen=True, kw_only=True):
     """What was signed of a file: its digest, its length and the digest of each chunk."""
 
@@ -17,7 +27,7 @@ class BlobRef(msgspec.Struct, frozen=True, kw_only=True):
     chunk_sha256: tuple[Sha256, ...]
 
     def __post_init__(self) -> None:
-        wanted = -(-self.size_bytes // CHUNK_SIZE_BYTES)
+        wanted = count_chunks(self.size_bytes)
         if len(self.chunk_sha256) != wanted or self.size_bytes > MAX_BLOB_BYTES:
             raise ValueError(f"{self.size_bytes} bytes do not make {len(self.chunk_sha256)} chunks")
 
@@ -28,7 +38,7 @@ class BlobRef(msgspec.Struct, frozen=True, kw_only=True):
 
     def chunk_size_bytes(self, number: int) -> int:
         """The signed length of chunk `number`, counted from 0."""
-        return min(CHUNK_SIZE_BYTES, self.size_bytes - number * CHUNK_SIZE_BYTES)
+        return chunk_size_bytes(self.size_bytes, number)
 
 
 def split(raw: bytes) -> Iterator[bytes]:

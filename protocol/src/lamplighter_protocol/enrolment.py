@@ -37,7 +37,8 @@ class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     csr_pem: str
     agreement_public: bytes
-    """An ephemeral X25519 public key, from which the telemetry key is derived."""
+    """The device's X25519 public key: the telemetry key is derived from it, and keys of
+    confidential releases are wrapped for it."""
     inventory: Inventory
 
 

@@ -75,6 +75,18 @@ CATALOGUE: dict[str, Entry] = {
     "VARIANT_UNSUPPORTED": Entry(
         409, False, "Publish a variant for this device's runtime and processor."
     ),
+    "DEVICE_KEY_MISSING": Entry(
+        409,
+        False,
+        "Update its agent and enrol it anew: 'lamplighter device invite ID', then on the device "
+        "'lamplighter-agent enrol INVITATION --replace'.",
+    ),
+    "KEY_REFUSED": Entry(
+        403,
+        False,
+        "Enrol the device anew if its identity was copied or restored; then start the rollout "
+        "again.",
+    ),
     # Enrolment
     "INVITATION_INVALID": Entry(
         403, False, "Make a new invitation with 'lamplighter device invite'."

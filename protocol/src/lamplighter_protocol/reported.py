@@ -80,6 +80,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     agent_version: str
     system: str
+    transfers: tuple[str, ...] = ()
+    """Forms in which files may travel to it, beside plain chunks."""
 
 
 class TrustState(msgspec.Struct, frozen=True, kw_only=True):

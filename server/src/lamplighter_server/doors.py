@@ -9,6 +9,7 @@ from lamplighter_server import __version__, console
 from lamplighter_server.alerts import endpoints as alerts
 from lamplighter_server.audit import endpoints as audit
 from lamplighter_server.blobs import endpoints as blobs
+from lamplighter_server.confidential import endpoints as confidential
 from lamplighter_server.context import Context
 from lamplighter_server.devices import door as enrolment
 from lamplighter_server.devices import endpoints as devices
@@ -37,6 +38,7 @@ _SLICES: Final = (
     devices,
     releases,
     blobs,
+    confidential,
     trust,
     rollouts,
     telemetry,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.agent.cloud import DEVICE, FLEET, Cloud
 from tests.agent.real_bundle import real_bundle
 from tests.agent.tls import TlsBroker
@@ -55,6 +56,7 @@ def data(broker: TlsBroker, cloud: Cloud, tmp_path: Path) -> Path:
         ca_pem=broker.ca.read_text(),
         root_json=cloud.repository.root_bytes,
         telemetry_key=KEY,
+        agreement=X25519PrivateKey.generate(),
     )
     return tmp_path / "data"
 

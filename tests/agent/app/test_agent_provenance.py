@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509.oid import NameOID
 from tests.agent.cloud import DEVICE, FLEET
 from tests.agent.tuf_repository import Repository
@@ -137,6 +138,7 @@ def board(tmp_path: Path) -> Board:
         ca_pem=certificate(None, "authority"),
         root_json=repository.root_bytes,
         telemetry_key=b"",
+        agreement=X25519PrivateKey.generate(),
     )
     return Board(data, repository, identity)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.agent import fake_worker
 from tests.agent.cloud import DEVICE, FLEET, Cloud
 from tests.protocol.conftest import make_manifest
@@ -76,6 +77,7 @@ class Board:
             ca_pem="",
             root_json=repository_root,
             telemetry_key=KEY,
+            agreement=X25519PrivateKey.generate(),
         )
 
     @asynccontextmanager

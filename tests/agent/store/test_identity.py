@@ -2,6 +2,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from lamplighter_agent.store.identity import (
     Enrolment,
@@ -26,6 +27,7 @@ def save(link: Path, telemetry_key: bytes = b"k" * 32) -> Identity:
         ca_pem="ca",
         root_json=b"{}",
         telemetry_key=telemetry_key,
+        agreement=X25519PrivateKey.generate(),
     )
 
 
@@ -35,7 +37,14 @@ def test_an_identity_is_read_as_it_was_saved_and_secrets_are_the_owners(tmp_path
     assert (loaded.enrolment, loaded.telemetry_key) == (ENROLMENT, b"k" * 32)
     assert loaded.signer.key_id == saved.signer.key_id
     assert loaded.root_file.read_bytes() == b"{}"
-    for secret in (loaded.key_file, loaded.directory / "telemetry.key"):
+    assert loaded.agreement is not None
+    assert saved.agreement is not None
+    assert loaded.agreement.private_bytes_raw() == saved.agreement.private_bytes_raw()
+    for secret in (
+        loaded.key_file,
+        loaded.directory / "telemetry.key",
+        loaded.directory / "agreement.key",
+    ):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
@@ -44,6 +53,16 @@ def test_a_new_identity_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     save(tmp_path / "identity", b"n" * 32)
     assert load_identity(tmp_path / "identity").telemetry_key == b"n" * 32
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_identity_from_before_agreement_keys_were_kept_still_serves(tmp_path: Path) -> None:
+    identity = save(tmp_path / "identity")
+    key_file = identity.directory / "agreement.key"
+    key_file.write_bytes(b"half")
+    with pytest.raises(LamplighterError, match="STORE_CORRUPT"):
+        load_identity(tmp_path / "identity")
+    key_file.unlink()
+    assert load_identity(tmp_path / "identity").agreement is None
 
 
 def test_no_identity_and_half_an_identity_are_expected_errors(tmp_path: Path) -> None:

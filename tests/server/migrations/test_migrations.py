@@ -64,6 +64,25 @@ async def test_rollouts_from_before_users_have_an_author_and_survive_both_ways(
     await database.close()
 
 
+async def test_devices_from_before_agreement_keys_survive_both_ways(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
+    insert = (
+        "INSERT INTO device (id, labels, inventory, public_key_pem, certificate_serial,"
+        " telemetry_key, enrolled_utc, online, report_counter)"
+        " VALUES ('cam-1', '{}', '{}', '', '1', x'00', '2026-05-01 12:00:00', 0, 7)"
+    )
+    async with database.engine.begin() as connection:
+        await connection.run_sync(move, command.upgrade, "0005")
+        await connection.execute(text(insert))
+        await connection.run_sync(move, command.upgrade, "0006")
+        found = await connection.execute(text("SELECT id, agreement_public FROM device"))
+        assert found.one() == ("cam-1", None)
+        await connection.run_sync(move, command.downgrade, "0005")
+        found = await connection.execute(text("SELECT id, report_counter FROM device"))
+        assert found.one() == ("cam-1", 7)
+    await database.close()
+
+
 def move(connection: Connection, how: Callable[[Config, str], None], revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))

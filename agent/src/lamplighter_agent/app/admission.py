@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from lamplighter_agent.app.services import Services
+from lamplighter_agent.app.transfers import plan_transfers
 from lamplighter_agent.core.state import Installed
 from lamplighter_protocol.assignment import AssignedModel
 from lamplighter_protocol.bundle import Manifest, decode_manifest
@@ -27,7 +28,7 @@ class Admission:
         Raises:
             LamplighterError: Why it is refused: TRUST_REFUSED, RELEASE_BELOW_MINIMUM,
                 HARDWARE_FORBIDDEN, CAPABILITY_MISSING, VARIANT_UNSUPPORTED, MESSAGE_MALFORMED,
-                MESSAGE_TOO_LARGE, ASSIGNMENT_EXPIRED.
+                MESSAGE_TOO_LARGE, ASSIGNMENT_EXPIRED, DEVICE_KEY_MISSING, KEY_REFUSED.
         """
         if assigned.mode != "active":
             raise LamplighterError(
@@ -59,11 +60,13 @@ class Admission:
         """Fetch the release's files, going on after every interruption until the deadline.
 
         Raises:
-            LamplighterError: ASSIGNMENT_EXPIRED, or STORE_CORRUPT if the manifest is damaged.
+            LamplighterError: ASSIGNMENT_EXPIRED, STORE_CORRUPT if the manifest is damaged, or what
+                plan_transfers raises.
         """
         manifest = await self.manifest(assigned)
         files = manifest.blobs_for(assigned.variant).values()
-        await self._patiently(assigned, lambda: self._services.fetcher.fetch(files))
+        wanted = plan_transfers(files, assigned, self._services.identity)
+        await self._patiently(assigned, lambda: self._services.fetcher.fetch(wanted))
 
     async def manifest(self, assigned: AssignedModel) -> Manifest:
         """The stored manifest, on which both sides of trust have agreed.
@@ -78,7 +81,8 @@ class Admission:
 
     async def _agreed(self, assigned: AssignedModel, active: Installed | None) -> Manifest:
         view = await self._signed(assigned)
-        await self._services.fetcher.fetch([assigned.manifest])
+        wanted = plan_transfers([assigned.manifest], assigned, self._services.identity)
+        await self._services.fetcher.fetch(wanted)
         raw = await asyncio.to_thread(self._read, assigned)
         return agree_on_release(
             raw,

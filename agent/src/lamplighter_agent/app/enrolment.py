@@ -44,4 +44,5 @@ def enrol_device(data: DataDir, text: str, *, replace: bool) -> Identity:
         ca_pem=enrolled.ca_pem,
         root_json=enrolled.reply.root_json,
         telemetry_key=enrolled.telemetry_key,
+        agreement=enrolled.agreement,
     )

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from lamplighter_agent.link.chunks import ChunkPuller
+from lamplighter_agent.link.sealed import Wanted
 from lamplighter_agent.ports.transport import Transport
 from lamplighter_agent.store.blobs import BlobStore
-from lamplighter_protocol.blobs import BlobRef
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.topics import Topics
 
@@ -43,38 +43,43 @@ class Fetcher:
         self._puller: ChunkPuller | None = None
         self._pulled = ""
         self.wants: frozenset[str] = frozenset()
-        """Digests of the blobs that are still wanted; a report brings them to the broker."""
+        """Digests, as they travel, of the blobs that are still wanted; a report brings them to the
+        broker."""
 
-    async def fetch(self, wanted: Iterable[BlobRef]) -> None:
+    async def fetch(self, wanted: Iterable[Wanted]) -> None:
         """Fetch what is missing of `wanted`.
 
         Raises:
             LamplighterError: FETCH_STALLED, CHUNK_REFUSED, DISK_FULL: all may succeed later and
                 go on where they stopped.
         """
-        missing = [blob for blob in wanted if not self._blobs.has(blob.sha256)]
-        self._want(self.wants | {blob.sha256 for blob in missing})
+        missing = [item for item in wanted if not self._blobs.has(item.blob.sha256)]
+        self._want(self.wants | {item.wire_sha256 for item in missing})
         try:
-            for blob in missing:
+            for item in missing:
                 async with self._one_at_a_time:
-                    if not self._blobs.has(blob.sha256):
-                        await self._pull(blob)
-                self._want(self.wants - {blob.sha256})
+                    if not self._blobs.has(item.blob.sha256):
+                        await self._pull(item)
+                self._want(self.wants - {item.wire_sha256})
         finally:
-            self._want(self.wants - {blob.sha256 for blob in missing})
+            self._want(self.wants - {item.wire_sha256 for item in missing})
 
     def _want(self, digests: frozenset[str]) -> None:
         if digests != self.wants:
             self.wants = digests
             self._on_wants()
 
-    async def _pull(self, blob: BlobRef) -> None:
-        partial = await asyncio.to_thread(self._blobs.partial, blob)
+    async def _pull(self, wanted: Wanted) -> None:
+        partial = await asyncio.to_thread(self._blobs.partial, wanted.blob)
         try:
             self._puller = ChunkPuller(
-                partial, self._topics, self._transport, self._on_refused, stall_s=self._stall_s
+                wanted.sink(partial),
+                self._topics,
+                self._transport,
+                self._on_refused,
+                stall_s=self._stall_s,
             )
-            self._pulled = blob.sha256
+            self._pulled = wanted.wire_sha256
             await self._puller.run()
             await asyncio.to_thread(partial.finish)
         finally:

@@ -10,6 +10,7 @@ from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.fetcher import Fetcher
 from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_agent.store.identity import Identity
 from lamplighter_agent.store.journal import Journal
 from lamplighter_agent.trust.refresh import Trust
 from lamplighter_protocol.errors import LamplighterError
@@ -38,6 +39,7 @@ class Services:
     """Made once by the supervisor.
 
     Attributes:
+        identity: Who the device is.
         settings: Durations and the worker command.
         journal: What is remembered.
         blobs: The files.
@@ -51,6 +53,7 @@ class Services:
         spawn: Starts a task whose unexpected end stops the agent.
     """
 
+    identity: Identity
     settings: Settings
     journal: Journal
     blobs: BlobStore

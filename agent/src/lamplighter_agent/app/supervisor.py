@@ -109,6 +109,7 @@ class Supervisor:
             is_synchronised=self._is_synchronised,
         )
         self._services = Services(
+            identity=identity,
             settings=settings,
             journal=self._journal,
             blobs=blobs,

@@ -142,9 +142,9 @@ class ChunkPuller:
         self._subscribe(fresh)
 
     def _subscribe(self, numbers: set[int]) -> None:
-        digest = self._sink.blob.sha256
+        digest = self._sink.wire_sha256
         self._transport.subscribe([self._topics.chunk(digest, n) for n in sorted(numbers)])
 
     def _leave(self, numbers: list[int]) -> None:
-        digest = self._sink.blob.sha256
+        digest = self._sink.wire_sha256
         self._transport.unsubscribe([self._topics.chunk(digest, n) for n in numbers])

@@ -38,6 +38,7 @@ class Enrolled:
     reply: EnrolmentReply
     ca_pem: str
     telemetry_key: bytes
+    agreement: X25519PrivateKey
 
 
 def enrol(
@@ -86,7 +87,7 @@ def enrol(
         raise LamplighterError("SERVER_UNTRUSTED", "The TUF root is not the invited one.")
     if certificate.public_key() != key.public_key():
         raise LamplighterError("SERVER_UNTRUSTED", "The certificate is for another key.")
-    return Enrolled(reply=reply, ca_pem=ca_pem, telemetry_key=derived)
+    return Enrolled(reply=reply, ca_pem=ca_pem, telemetry_key=derived, agreement=agreement)
 
 
 def _fetch_ca(invitation: Invitation) -> str:

@@ -28,6 +28,10 @@ class ChunkSink(Protocol):
         """What was signed of the file."""
 
     @property
+    def wire_sha256(self) -> str:
+        """The digest under which its chunks travel."""
+
+    @property
     def lacking(self) -> AbstractSet[int]:
         """Numbers of the chunks that are not there yet."""
 

@@ -36,6 +36,11 @@ class PartialBlob:
         stored = os.pread(self._file, self.blob.chunk_size_bytes(number), number * CHUNK_SIZE_BYTES)
         return bool(stored) and sha256(stored) == self.blob.chunk_sha256[number]
 
+    @property
+    def wire_sha256(self) -> str:
+        """Its chunks travel as they are."""
+        return self.blob.sha256
+
     def write(self, number: int, payload: bytes) -> None:
         """Check one chunk and store it durably.
 

@@ -9,13 +9,14 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from lamplighter_agent.durable import disk_errors, fsync_directory, point, write_synced
 from lamplighter_protocol import dsse
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import Name
 
-_SECRET: Final = frozenset({"device-key.pem", "telemetry.key"})
+_SECRET: Final = frozenset({"agreement.key", "device-key.pem", "telemetry.key"})
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +37,8 @@ class Identity:
     enrolment: Enrolment
     telemetry_key: bytes
     signer: dsse.Signer
+    agreement: X25519PrivateKey | None
+    """Opens keys of confidential releases; None if it enrolled before this key was kept."""
 
     @property
     def key_file(self) -> Path:
@@ -72,6 +75,7 @@ def save_identity(
     ca_pem: str,
     root_json: bytes,
     telemetry_key: bytes,
+    agreement: X25519PrivateKey,
 ) -> Identity:
     """Store an identity durably: after a power cut it is there in full or not at all.
 
@@ -83,6 +87,7 @@ def save_identity(
         ca_pem: The pinned authority.
         root_json: The pinned TUF root.
         telemetry_key: 32 bytes that seal telemetry.
+        agreement: The key for which keys of confidential releases are wrapped.
 
     Raises:
         LamplighterError: DISK_FULL.
@@ -99,6 +104,7 @@ def save_identity(
         "ca.pem": ca_pem.encode(),
         "root.json": root_json,
         "telemetry.key": telemetry_key,
+        "agreement.key": agreement.private_bytes_raw(),
         "enrolment.json": msgspec.json.encode(enrolment),
     }
     with disk_errors():
@@ -132,6 +138,11 @@ def load_identity(link: Path) -> Identity:
             enrolment=enrolment,
             telemetry_key=(link / "telemetry.key").read_bytes(),
             signer=dsse.SoftwareSigner(key),
+            agreement=_load_agreement(link / "agreement.key"),
         )
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise LamplighterError("STORE_CORRUPT", f"The identity is damaged: {error}.") from error
+
+
+def _load_agreement(path: Path) -> X25519PrivateKey | None:
+    return X25519PrivateKey.from_private_bytes(path.read_bytes()) if path.exists() else None

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+import msgspec
 from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +17,7 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Inventory, Reported
 from lamplighter_server.assignments.models import AssignmentRow, WantedModel
 from lamplighter_server.blobs.objects import ObjectStore
+from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
@@ -81,12 +83,19 @@ async def issue(
         for row in await session.scalars(select(AssignmentRow).where(AssignmentRow.device.in_(ids)))
     }
     shall: dict[str, list[AssignedModel]] = {device: [] for device in ids}
-    manifests: dict[tuple[str, int], BlobRef] = {}
+    found: dict[tuple[str, int], tuple[BlobRef, confidential.Offer | None]] = {}
     for item in await wanted(session, ids):
         release = (item.model, item.release)
-        if release not in manifests:
-            manifests[release] = await _find_manifest(context, session, *release)
-        shall[item.device].append(_compose(item, manifests[release], now_utc))
+        if release not in found:
+            found[release] = (
+                await _find_manifest(context, session, *release),
+                await confidential.offer(context, session, *release),
+            )
+        manifest, offer = found[release]
+        assigned = _compose(item, manifest, now_utc)
+        if offer is not None:
+            assigned = _seal(assigned, offer, context.settings.fleet, known[item.device])
+        shall[item.device].append(assigned)
     issued = {}
     for device in ids:
         counter = _next_counter(former.get(device), known[device], director.epoch)
@@ -203,6 +212,20 @@ def _compose(item: WantedModel, manifest: BlobRef, now_utc: datetime) -> Assigne
         deadline_utc=item.deadline_utc,
         allow_downgrade=item.allow_downgrade,
     )
+
+
+def _seal(
+    assigned: AssignedModel, offer: confidential.Offer, fleet: str, device: Device
+) -> AssignedModel:
+    wrapped = confidential.wrap(
+        offer,
+        fleet=fleet,
+        device=device.id,
+        public=device.agreement_public,
+        model=assigned.model,
+        release=assigned.release,
+    )
+    return msgspec.structs.replace(assigned, transfers=offer.transfers, wrapped_key=wrapped)
 
 
 async def _find_manifest(

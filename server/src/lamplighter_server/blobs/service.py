@@ -1,12 +1,15 @@
 """Which blobs the broker holds: those that somebody wants, and no others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_server.blobs.models import BlobWant, PublishedBlob
+from lamplighter_server.blobs.wire import WireForm
+from lamplighter_server.confidential import service as confidential
+from lamplighter_server.context import Context
 from lamplighter_server.outbox import service as outbox
 
 
@@ -24,8 +27,14 @@ async def unwant(session: AsyncSession, by: str) -> None:
 
 
 async def reconcile(session: AsyncSession, now_utc: datetime) -> None:
-    """Publish what is wanted and not published; clear what is published and not wanted."""
-    missing = select(BlobWant.sha256).where(BlobWant.sha256.not_in(select(PublishedBlob.sha256)))
+    """Publish what is wanted and not published; clear what is published and not wanted.
+
+    Plain files of confidential models are never published, whoever wants them.
+    """
+    missing = select(BlobWant.sha256).where(
+        BlobWant.sha256.not_in(select(PublishedBlob.sha256)),
+        BlobWant.sha256.not_in(confidential.select_confidential()),
+    )
     for sha256 in await session.scalars(missing.distinct().order_by(BlobWant.sha256)):
         session.add(PublishedBlob(sha256=sha256, published_utc=now_utc))
         outbox.publish_blob(session, sha256)
@@ -33,7 +42,12 @@ async def reconcile(session: AsyncSession, now_utc: datetime) -> None:
 
 
 async def _clear_unwanted(session: AsyncSession) -> None:
-    unwanted = select(PublishedBlob).where(PublishedBlob.sha256.not_in(select(BlobWant.sha256)))
+    unwanted = select(PublishedBlob).where(
+        or_(
+            PublishedBlob.sha256.not_in(select(BlobWant.sha256)),
+            PublishedBlob.sha256.in_(confidential.select_confidential()),
+        )
+    )
     for blob in await session.scalars(unwanted.order_by(PublishedBlob.sha256)):
         await session.delete(blob)
         outbox.clear_blob(session, blob.sha256)
@@ -42,3 +56,16 @@ async def _clear_unwanted(session: AsyncSession) -> None:
 async def published(session: AsyncSession) -> list[str]:
     """The digests of all blobs that the broker shall hold."""
     return list(await session.scalars(select(PublishedBlob.sha256).order_by(PublishedBlob.sha256)))
+
+
+async def known(context: Context, session: AsyncSession, sha256s: Sequence[str]) -> set[str]:
+    """Those of some digests under which something can be published."""
+    stored = set(filter(context.objects.has, sha256s))
+    return stored | await confidential.keep_sealed(session, sha256s)
+
+
+async def find_form(context: Context, session: AsyncSession, sha256: str) -> WireForm | None:
+    """What travels under a digest; None if its file is not stored."""
+    source = await confidential.find_source(context, session, sha256)
+    form = WireForm(context.objects, *(source or (sha256, None)))
+    return form if context.objects.has(form.sha256) else None

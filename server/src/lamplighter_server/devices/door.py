@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from lamplighter_protocol.enrolment import EnrolmentRequest
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.assignments import service as assignments
 from lamplighter_server.devices import service
 from lamplighter_server.edge import ContextDep, SessionDep
 
@@ -27,4 +28,7 @@ async def post_enrol(request: Request, context: ContextDep, session: SessionDep)
             "MESSAGE_MALFORMED", f"The enrolment request is malformed: {error}."
         ) from error
     reply = await service.enrol(context, session, body)
+    if await assignments.newest(session, body.device) is not None:
+        # Keys in its former assignment are wrapped for the key that it has just given up.
+        await assignments.issue(context, session, [body.device], context.clock())
     return Response(msgspec.json.encode(reply), media_type="application/json")

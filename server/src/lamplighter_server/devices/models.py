@@ -22,6 +22,8 @@ class Device(Base):
     certificate_pem: Mapped[str | None]
     """What the authority issued; None for devices that enrolled before it was kept."""
     telemetry_key: Mapped[bytes]
+    agreement_public: Mapped[bytes | None]
+    """For which keys of confidential releases are wrapped; None if it cannot open them."""
     enrolled_utc: Mapped[datetime]
     online: Mapped[bool] = mapped_column(default=False)
     last_seen_utc: Mapped[datetime | None]

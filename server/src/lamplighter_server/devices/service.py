@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_protocol import dsse, enrolment
+from lamplighter_protocol.assignment import ENCRYPTED
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import check_name
@@ -95,6 +96,7 @@ async def enrol(
             certificate_serial=f"{certificate.serial_number:x}",
             certificate_pem=pem,
             telemetry_key=telemetry_key,
+            agreement_public=_kept_key(request),
             enrolled_utc=now_utc,
             online=False,
             last_seen_utc=None,
@@ -131,7 +133,7 @@ async def accept_report(
     device.boot, device.report_counter = report.boot, report.counter
     device.report_envelope, device.report = raw, msgspec.to_builtins(report)
     device.inventory = msgspec.to_builtins(report.inventory)
-    known = filter(context.objects.has, report.wants)
+    known = await blobs.known(context, session, report.wants)
     await blobs.want(session, known, f"device:{device.id}", context.clock())
     return report
 
@@ -191,6 +193,11 @@ def read_report(device: Device) -> Reported | None:
 def read_inventory(device: Device) -> Inventory:
     """What the board is."""
     return msgspec.convert(device.inventory, Inventory)
+
+
+def _kept_key(request: enrolment.EnrolmentRequest) -> bytes | None:
+    """Agents that cannot open sealed files do not keep the key either."""
+    return request.agreement_public if ENCRYPTED in request.inventory.transfers else None
 
 
 async def _consume(

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.blobs import service as blobs
+from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
 from lamplighter_server.outbox.models import OutboxRow
 from lamplighter_server.pki.authority import RELAY
@@ -84,20 +85,26 @@ async def _deliver(context: Context, client: aiomqtt.Client) -> None:
 
 
 async def _publish_blob(context: Context, client: aiomqtt.Client, sha256: str) -> None:
-    if not context.objects.has(sha256):  # the next row must not wait for a file that was deleted
+    async with context.database.reading() as session:
+        form = await blobs.find_form(context, session, sha256)
+        is_confidential = await confidential.is_confidential(session, sha256)
+    if form is None:  # the next row must not wait for a file that was deleted
         _log.error("Blob %s cannot be published: it is not stored", sha256)
         return
-    for number in range(context.objects.chunk_count(sha256)):
-        chunk = context.objects.chunk(sha256, number)
+    if is_confidential:  # its model became so after this was queued
+        return
+    for number in range(form.chunk_count):
         topic = context.topics.chunk(sha256, number)
-        await _publish(context, client, topic, chunk, retain=True)
+        await _publish(context, client, topic, form.chunk(number), retain=True)
 
 
 async def _clear_blob(context: Context, client: aiomqtt.Client, sha256: str) -> None:
-    if not context.objects.has(sha256):
+    async with context.database.reading() as session:
+        form = await blobs.find_form(context, session, sha256)
+    if form is None:
         _log.error("Blob %s cannot be cleared: its length is not known", sha256)
         return
-    for number in range(context.objects.chunk_count(sha256)):
+    for number in range(form.chunk_count):
         await _publish(context, client, context.topics.chunk(sha256, number), b"", retain=True)
 
 

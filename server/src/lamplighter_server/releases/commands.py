@@ -1,7 +1,7 @@
 """`lamplighter model ...`."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,6 +9,8 @@ from lamplighter_server.cli.api import connect
 from lamplighter_server.cli.output import JsonOption, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Look at models and their releases.")
+
+Model = Annotated[str, typer.Argument(help="The model's name.")]
 
 
 @app.command()
@@ -31,7 +33,7 @@ def ls(context: typer.Context, as_json: JsonOption = False) -> None:
 @app.command()
 def show(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="The model's name.")],
+    model: Model,
     release: Annotated[int | None, typer.Argument(help="One release, for all its details.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,6 +47,7 @@ def show(
     if as_json:
         print_json(found)
     elif release is None:
+        print_facts([("model", found["model"]), ("confidential", _yes(found["confidential"]))])
         print_table(
             ("Release", "Published", "Manifest"),
             [
@@ -68,3 +71,43 @@ def show(
             ]
         )
         typer.echo(json.dumps(found["evidence"], indent=2))
+
+
+@app.command()
+def protect(context: typer.Context, model: Model, as_json: JsonOption = False) -> None:
+    """Make a model confidential: only devices that are to have it can read it.
+
+    Its releases travel encrypted, also those to come; what the broker holds of them is cleared.
+
+    Example: lamplighter model protect meter-digits
+    """
+    with connect(context) as api:
+        _tell(api.post(f"/api/v1/models/{model}/protect", {}), as_json)
+
+
+@app.command()
+def unprotect(context: typer.Context, model: Model, as_json: JsonOption = False) -> None:
+    """Let a model travel as it is again; then whoever reads the broker can read it.
+
+    Example: lamplighter model unprotect meter-digits
+    """
+    with connect(context) as api:
+        _tell(api.post(f"/api/v1/models/{model}/unprotect", {}), as_json)
+
+
+def _tell(done: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+        return
+    print_facts(
+        [
+            ("model", done["model"]),
+            ("confidential", _yes(done["confidential"])),
+            ("devices told", done["assigned"]),
+            *((f"cannot receive it: {name}", why) for name, why in done["unable"].items()),
+        ]
+    )
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

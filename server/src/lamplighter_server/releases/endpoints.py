@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import NAME_PATTERN, SHA256_PATTERN
+from lamplighter_server.confidential import service as confidential
 from lamplighter_server.edge import ContextDep, SessionDep
 from lamplighter_server.people.access import Role, requires
 from lamplighter_server.releases import service
@@ -58,6 +59,8 @@ class ModelView(BaseModel):
     """One model with its releases."""
 
     model: str
+    confidential: bool
+    """Whether its releases travel sealed."""
     releases: list[ReleaseLine]
 
 
@@ -81,6 +84,7 @@ async def post_release(body: NewRelease, context: ContextDep, session: SessionDe
         role=body.role,
         targets=body.targets.encode(),
     )
+    await confidential.offer(context, session, release.model, release.number)
     return ReleaseLine(**_line(release))
 
 
@@ -111,7 +115,11 @@ async def get_model(model: str, session: SessionDep) -> ModelView:
     releases = await service.ls(session, model)
     if not releases:
         raise LamplighterError("NOT_FOUND", f"There is no model {model!r}.")
-    return ModelView(model=model, releases=[ReleaseLine(**_line(item)) for item in releases])
+    return ModelView(
+        model=model,
+        confidential=await confidential.is_protected(session, model),
+        releases=[ReleaseLine(**_line(item)) for item in releases],
+    )
 
 
 @router.get("/models/{model}/releases/{number}")

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.assignments import service as assignments
+from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.releases import service as releases
@@ -57,6 +58,7 @@ async def _step(context: Context, session: AsyncSession, rollout: str) -> None:
         policy=read_policy(row.policy),
         manifest=await releases.load_manifest(context, session, row.model, row.release),
         manifest_sha256=release.manifest_sha256,
+        sealed=await confidential.is_protected(session, row.model),
         devices={device.id: device for device in await devices.ls(session)},
         wanted={
             item.device: item

@@ -6,6 +6,7 @@ from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.trust import ModelPolicy
 from lamplighter_server.assignments import service as assignments
+from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
@@ -40,7 +41,12 @@ async def take_devices(
         for device in await devices.ls(session)
         if policy.where.items() <= device.labels.items()
     ]
-    unable = {device.id: why for device in selected if (why := _obstacle(manifest, signed, device))}
+    sealed = await confidential.is_protected(session, model)
+    unable = {
+        device.id: why
+        for device in selected
+        if (why := _obstacle(manifest, signed, device, sealed=sealed))
+    }
     able = {device.id: device.labels for device in selected if device.id not in unable}
     if not able:
         raise LamplighterError(
@@ -60,13 +66,15 @@ async def take_devices(
     ]
 
 
-def _obstacle(manifest: Manifest, signed: ModelPolicy, device: Device) -> str:
+def _obstacle(manifest: Manifest, signed: ModelPolicy, device: Device, *, sealed: bool) -> str:
     """Why a device cannot run a release; empty if it can."""
     inventory = devices.read_inventory(device)
     if signed.machines and inventory.machine not in signed.machines:
         return f"HARDWARE_FORBIDDEN: {inventory.machine} is none of {', '.join(signed.machines)}."
     try:
         assignments.choose_variant(manifest, inventory)
+        if sealed:
+            confidential.check_receiver(device.id, device.agreement_public, inventory)
     except LamplighterError as error:
         return f"{error.code}: {error.sentence}"
     return ""

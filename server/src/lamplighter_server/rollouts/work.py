@@ -13,6 +13,7 @@ from lamplighter_server.alerts import service as alerts
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.assignments.models import WantedModel
 from lamplighter_server.blobs import service as blobs
+from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
@@ -34,6 +35,8 @@ class Work:
     policy: Policy
     manifest: Manifest
     manifest_sha256: str
+    sealed: bool
+    """Whether the model is confidential."""
     devices: Mapping[str, Device]
     wanted: Mapping[str, WantedModel]
     """What each device is to have of this model at present."""
@@ -96,10 +99,12 @@ class Work:
 
     def _choose(self, name: str) -> str | None:
         """The variant for a device; one that has changed and can run none any more has failed."""
+        device = self.devices[name]
+        inventory = devices.read_inventory(device)
         try:
-            return assignments.choose_variant(
-                self.manifest, devices.read_inventory(self.devices[name])
-            )
+            if self.sealed:
+                confidential.check_receiver(name, device.agreement_public, inventory)
+            return assignments.choose_variant(self.manifest, inventory)
         except LamplighterError as error:
             self._settle(self.places[name], "failed", f"{error.code}: {error.sentence}")
             return None
@@ -110,7 +115,10 @@ class Work:
             if place.assigned_counter is not None and self._is_ours(name):
                 variants.add(self.wanted[name].variant)
         files = [blob.sha256 for v in variants for blob in self.manifest.blobs_for(v).values()]
-        wanted = [self.manifest_sha256, *files]
+        row = self.rollout
+        wanted = await confidential.names_on_wire(
+            self.context, self.session, row.model, row.release, [self.manifest_sha256, *files]
+        )
         await blobs.want(self.session, wanted, self._wanted_by, self.now_utc)
 
     def _previous(self, name: str) -> tuple[int, str] | None:

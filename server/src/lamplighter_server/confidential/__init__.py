@@ -1,0 +1,1 @@
+"""Confidential models: their releases travel sealed, with a key for each assigned device."""
