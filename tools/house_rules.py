@@ -22,7 +22,15 @@ SLICES = {
     "trust",
 }
 #: What a slice shows to the others: what it does, and what it speaks of.
-PUBLIC_MODULES = {"history", "models", "objects", "selection", "service"}
+PUBLIC_MODULES = {
+    "history",
+    "models",
+    "objects",
+    "renewal",
+    "revocation",
+    "selection",
+    "service",
+}
 #: Writes that the audit log does not see.
 UNSEEN = (
     ".bulk_insert_mappings",

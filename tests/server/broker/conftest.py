@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,9 @@ class Site:
     async def add_board(self, name: str) -> Board:
         settings, authority = self.context.settings, self.context.authority
         board = Board(name, self.folder, authority.ca_path, settings.broker_port)
-        certificate = authority.issue_device(name, board.key.public_key(), datetime.now(UTC))
+        certificate = authority.issue_device(
+            name, board.key.public_key(), datetime.now(UTC), timedelta(days=30)
+        )
         (self.folder / f"{name}.pem").write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
         )

@@ -16,6 +16,7 @@ from lamplighter_protocol.reported import Inventory
 from lamplighter_server.assignments.models import AssignmentRow, WantedModel
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
+from lamplighter_server.devices.models import Device
 from lamplighter_server.outbox import service as outbox
 from lamplighter_server.releases import service as releases
 from lamplighter_server.trust import service as trust
@@ -98,7 +99,8 @@ async def issue(
                 issued_utc=now_utc,
             )
         )
-        outbox.send(session, context.topics.device(device, "desired"), envelope, retain=True)
+        if (await devices.get(session, device)).revoked_utc is None:
+            outbox.send(session, context.topics.device(device, "desired"), envelope, retain=True)
         issued[device] = generation
     return issued
 
@@ -117,8 +119,9 @@ async def newest(session: AsyncSession, device: str) -> AssignmentRow | None:
 
 
 async def current(session: AsyncSession) -> Sequence[AssignmentRow]:
-    """The newest envelope of every device."""
-    return (await session.scalars(select(AssignmentRow).order_by(AssignmentRow.device))).all()
+    """The newest envelope of every device that is let in."""
+    query = select(AssignmentRow).join(Device).where(Device.revoked_utc.is_(None))
+    return (await session.scalars(query.order_by(AssignmentRow.device))).all()
 
 
 def choose_variant(manifest: Manifest, inventory: Inventory) -> str:

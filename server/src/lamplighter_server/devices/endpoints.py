@@ -1,15 +1,15 @@
 """HTTP of the devices slice: what people ask for."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.assignments import service as assignments
-from lamplighter_server.devices import service
+from lamplighter_server.devices import revocation, service
 from lamplighter_server.devices.views import DeviceView, view
 from lamplighter_server.edge import ContextDep, SessionDep
 
@@ -31,6 +31,12 @@ class InvitationView(BaseModel):
     expires_utc: datetime
 
 
+class NewRevocation(BaseModel):
+    """Why a device is shut out."""
+
+    reason: Annotated[str, Field(max_length=200)] = ""
+
+
 class ReportView(BaseModel):
     """A device's signed state, for anybody who wants to verify it."""
 
@@ -48,10 +54,14 @@ async def post_invitation(
 
 
 @router.get("")
-async def get_devices(session: SessionDep) -> list[DeviceView]:
-    """Every device."""
+async def get_devices(session: SessionDep, *, retired: bool = False) -> list[DeviceView]:
+    """Every device; those that were retired only on request."""
     wanted = await assignments.wanted(session)
-    return [view(device, wanted) for device in await service.ls(session)]
+    return [
+        view(device, wanted)
+        for device in await service.ls(session)
+        if retired or device.retired_utc is None
+    ]
 
 
 @router.get("/{device}")
@@ -59,6 +69,21 @@ async def get_device(device: str, session: SessionDep) -> DeviceView:
     """One device."""
     found = await service.get(session, device)
     return view(found, await assignments.wanted(session, device))
+
+
+@router.post("/{device}/revoke")
+async def post_revoke(
+    device: str, body: NewRevocation, context: ContextDep, session: SessionDep
+) -> DeviceView:
+    """Shut a device out; the broker ends its connection within a tick."""
+    found = await revocation.revoke(context, session, device, body.reason)
+    return view(found, await assignments.wanted(session, device))
+
+
+@router.post("/{device}/retire")
+async def post_retire(device: str, context: ContextDep, session: SessionDep) -> DeviceView:
+    """Shut a device out for good, and list it no longer."""
+    return view(await revocation.retire(context, session, device), ())
 
 
 @router.get("/{device}/report")

@@ -32,7 +32,7 @@ async def create(
     selected = [
         device
         for device in await devices.ls(session)
-        if policy.where.items() <= device.labels.items()
+        if policy.where.items() <= device.labels.items() and device.revoked_utc is None
     ]
     unable = {device.id: why for device in selected if (why := _obstacle(manifest, device))}
     able = {device.id: device.labels for device in selected if device.id not in unable}
