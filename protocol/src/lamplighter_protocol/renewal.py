@@ -12,7 +12,7 @@ import msgspec
 
 from lamplighter_protocol import dsse
 from lamplighter_protocol.canonical import decode, encode
-from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.errors import CATALOGUE, LamplighterError
 from lamplighter_protocol.names import Name
 from lamplighter_protocol.reported import Failure
 
@@ -94,3 +94,23 @@ def accept_renewal(raw: bytes, *, device: str, fleet: str, key: dsse.PublicKey) 
 
 def _read(payload: bytes) -> RenewalRequest:
     return decode(payload, RenewalRequest, what="The renewal", max_bytes=MAX_REQUEST_BYTES)
+
+
+def read_reply(raw: bytes) -> str:
+    """The certificate that came, as PEM, still unverified.
+
+    Raises:
+        LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or what the server answers.
+    """
+    if len(raw) > MAX_REPLY_BYTES:
+        raise LamplighterError("MESSAGE_TOO_LARGE", f"A renewal's reply has {len(raw)} bytes.")
+    try:
+        reply = msgspec.json.decode(raw, type=RenewalReply)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise LamplighterError(
+            "MESSAGE_MALFORMED", f"The renewal's reply is malformed: {error}."
+        ) from error
+    if (failure := reply.failure) is not None:
+        code = failure.code if failure.code in CATALOGUE else "MESSAGE_MALFORMED"
+        raise LamplighterError(code, failure.sentence)
+    return reply.certificate_pem

@@ -47,9 +47,9 @@ class DeviceView(BaseModel):
     inventory: dict[str, Any]
     clock_synchronised: bool | None
     problem: FailureView | None
-    revoked_utc: datetime | None
-    revoked_reason: str | None
-    retired_utc: datetime | None
+    revoked_utc: datetime | None = None
+    revoked_reason: str | None = None
+    retired_utc: datetime | None = None
     models: list[DeviceModelView]
 
 
