@@ -1,9 +1,10 @@
 """The real server with its broker and door, and the agent's own link and renewal."""
 
 import asyncio
+import gc
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +26,7 @@ from lamplighter_protocol import dsse
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.renewal import REPLY_LEAF, RenewalRequest, sign_renewal
 from lamplighter_server.app import _config, _Door
-from lamplighter_server.broker.gate import keep_gate
+from lamplighter_server.broker.gate import keep_gate, turn
 from lamplighter_server.context import Context
 from lamplighter_server.devices import revocation
 from lamplighter_server.devices import service as devices
@@ -34,12 +35,21 @@ from lamplighter_server.doors import device_app
 from lamplighter_server.ingest.handlers import Incoming, handle
 from lamplighter_server.ingest.listener import Listener
 from lamplighter_server.outbox import service as outbox
+from lamplighter_server.outbox.models import OutboxRow
 from lamplighter_server.outbox.relay import relay
 from lamplighter_server.pki.authority import INGEST
 
 # paho leaves the socket of a failed handshake to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+)
 CLOCKLESS = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _collect_sockets_of_failed_handshakes() -> Iterator[None]:
+    yield
+    gc.collect()  # here, and not in a later test that does not expect the warning
 
 
 class Agent:
@@ -222,39 +232,58 @@ async def test_a_revoked_device_is_thrown_out_and_stays_out_while_others_stay_in
 
 
 async def test_what_a_revoked_device_left_is_cleared_and_what_it_sends_is_refused(
-    site: Any, whole: str, eventually: Any
+    site: Any, running: Any, eventually: Any
 ) -> None:
     context, topics = site.context, site.context.topics
     board = await site.add_board("cam-1")
-    async with context.database.transaction() as session:
-        outbox.send(session, topics.device("cam-1", "desired"), b"an envelope", retain=True)
-    async with board.client() as device:
-        await device.publish(topics.device("cam-1", "presence"), b"online", qos=1, retain=True)
-        raw = board.report()
-        await device.publish(topics.device("cam-1", "reported"), raw, qos=1, retain=True)
 
     async def has_reported() -> bool:
         return (await load(context, "cam-1")).report_counter == 1
 
-    await eventually(has_reported)
+    async def is_delivered() -> bool:
+        async with context.database.reading() as session:
+            return not list(await session.scalars(select(OutboxRow)))
+
+    async with context.database.transaction() as session:
+        outbox.send(session, topics.device("cam-1", "desired"), b"an envelope", retain=True)
+    async with running(relay(context), Listener(context).run()):
+        async with board.client() as device:
+            await device.publish(topics.device("cam-1", "presence"), b"online", qos=1, retain=True)
+            raw = board.report()
+            await device.publish(topics.device("cam-1", "reported"), raw, qos=1, retain=True)
+        await eventually(has_reported)
+        await eventually(is_delivered)
+    assert await retained(context, "cam-1") == {"desired", "presence", "reported"}
+
     async with context.database.transaction() as session:
         await revocation.revoke(context, session, "cam-1", "")
-
-    async def is_cleared() -> bool:
-        tls = context.authority.client_tls(INGEST)
-        async with aiomqtt.Client(
-            "127.0.0.1", board.port, protocol=aiomqtt.ProtocolVersion.V5, tls_context=tls
-        ) as listener:
-            await listener.subscribe(topics.device("cam-1", "#"))
-            await listener.subscribe("$SYS/broker/version")
-            async with asyncio.timeout(5):
-                return (await anext(listener.messages)).topic.value.startswith("$SYS")
-
-    await eventually(is_cleared)
+    await turn(context, site.broker)
+    async with running(relay(context)):
+        await eventually(is_delivered)
+    assert await retained(context, "cam-1") == set()
     incoming = Incoming(topics.device("cam-1", "reported"), board.report(), False, context.clock())
     with pytest.raises(LamplighterError, match="DEVICE_REVOKED"):
         await handle(context, incoming)
     assert (await load(context, "cam-1")).report_counter == 1
+
+
+async def retained(context: Context, device: str) -> set[str]:
+    """What the broker keeps of a device; while no listener runs, whose name this borrows."""
+    async with aiomqtt.Client(
+        "127.0.0.1",
+        context.settings.broker_port,
+        protocol=aiomqtt.ProtocolVersion.V5,
+        tls_context=context.authority.client_tls(INGEST),
+    ) as client:
+        await client.subscribe(context.topics.device(device, "#"))
+        await client.subscribe("$SYS/broker/version")
+        found = set()
+        async with asyncio.timeout(5):
+            async for message in client.messages:
+                if message.topic.value.startswith("$SYS"):
+                    break
+                found.add(context.topics.parse_device(message.topic.value).leaf)
+        return found
 
 
 async def test_the_whole_agent_renews_and_says_that_it_was_revoked(

@@ -3,7 +3,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.server.doors.test_enrolment_door import make_request
@@ -105,9 +104,8 @@ async def test_a_retired_device_is_listed_on_request_only(
 async def test_a_device_that_nobody_knows_is_not_revoked(
     people: httpx.AsyncClient, code_of: Code
 ) -> None:
-    for path, body in (("revoke", {}), ("retire", {})):
-        answer = await people.post(f"/api/v1/devices/cam-9/{path}", json=body)
+    for path in ("revoke", "retire"):
+        answer = await people.post(f"/api/v1/devices/cam-9/{path}", json={})
         assert code_of(answer) == "DEVICE_UNKNOWN"
     too_long = await people.post("/api/v1/devices/cam-9/revoke", json={"reason": "x" * 201})
     assert too_long.is_client_error
-    assert msgspec.json.decode(too_long.content)

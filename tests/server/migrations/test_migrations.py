@@ -1,7 +1,9 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
@@ -34,4 +36,33 @@ async def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(LamplighterError, match="SCHEMA_NEWER"):
         await migrations.upgrade(database.engine)
+    await database.close()
+
+
+def move(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    current = MigrationContext.configure(connection).get_current_revision() or "0000"
+    goes_up = revision == "head" or revision > current
+    (command.upgrade if goes_up else command.downgrade)(config, revision)
+
+
+async def test_certificates_that_were_issued_before_can_be_revoked(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
+    async with database.engine.begin() as connection:
+        await connection.run_sync(move, "0002")
+        await connection.execute(
+            text(
+                "INSERT INTO device (id, labels, inventory, public_key_pem, certificate_serial,"
+                " telemetry_key, enrolled_utc, online, report_counter) VALUES"
+                " ('cam-1', '{}', '{}', '', 'a1', x'00', '2026-05-01 12:00:00', 0, 7)"
+            )
+        )
+        await connection.run_sync(move, "head")
+        found = await connection.execute(text("SELECT * FROM certificate"))
+        assert found.all() == [("a1", "cam-1", "2026-05-31 12:00:00.000000", None)]
+        await connection.run_sync(move, "0002")
+        kept = await connection.execute(text("SELECT id, report_counter FROM device"))
+        assert kept.all() == [("cam-1", 7)]
     await database.close()

@@ -51,7 +51,7 @@ class Device(Base):
 
 
 class Certificate(Base):
-    """What the authority has issued to a device, until long after it has expired."""
+    """What the authority has issued to a device."""
 
     __tablename__ = "certificate"
     __audited__ = ("device", "expires_utc", "revoked_utc")

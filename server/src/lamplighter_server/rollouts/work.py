@@ -14,6 +14,7 @@ from lamplighter_server.assignments import service as assignments
 from lamplighter_server.assignments.models import WantedModel
 from lamplighter_server.blobs import service as blobs
 from lamplighter_server.context import Context
+from lamplighter_server.devices import revocation
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
 from lamplighter_server.rollouts import repository
@@ -97,6 +98,7 @@ class Work:
     def _choose(self, name: str) -> str | None:
         """The variant for a device; one that has changed and can run none any more has failed."""
         try:
+            revocation.check_admitted(self.devices[name])
             return assignments.choose_variant(
                 self.manifest, devices.read_inventory(self.devices[name])
             )

@@ -24,9 +24,8 @@ COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("device") as batch:
-        for name, kind in COLUMNS.items():
-            batch.add_column(sa.Column(name, kind, nullable=True))
+    for name, kind in COLUMNS.items():
+        op.add_column("device", sa.Column(name, kind, nullable=True))
     certificate = op.create_table(
         "certificate",
         sa.Column("serial", sa.String(), nullable=False),
@@ -63,6 +62,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_certificate_device"), table_name="certificate")
     op.drop_table("certificate")
-    with op.batch_alter_table("device") as batch:
-        for name in COLUMNS:
-            batch.drop_column(name)
+    for name in COLUMNS:
+        op.drop_column("device", name)
