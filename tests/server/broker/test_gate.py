@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import socket
 import ssl
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from cryptography import x509
 
 from lamplighter_server.broker.gate import keep_gate, turn
@@ -95,6 +98,26 @@ async def test_a_revocation_waits_for_a_broker_that_is_away(
 
     async with running(keep_gate(site.context, site.broker)):
         await eventually(is_cut_off)
+
+
+async def test_a_session_ticket_does_not_outlive_a_revocation(site: Any) -> None:
+    board = await site.add_board("cam-1")
+    tls: ssl.SSLContext = board.tls()
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 tells of a refusal only at the first read
+    with ExitStack() as stack:  # a connection that is torn down spoils its ticket
+
+        def connect(ticket: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+            plain = stack.enter_context(socket.create_connection(("127.0.0.1", board.port)))
+            name = "127.0.0.1"
+            return stack.enter_context(tls.wrap_socket(plain, server_hostname=name, session=ticket))
+
+        ticket = (await asyncio.to_thread(connect)).session
+        assert (await asyncio.to_thread(connect, ticket)).session_reused
+        async with site.context.database.transaction() as session:
+            await revocation.revoke(site.context, session, "cam-1", "")
+        await turn(site.context, site.broker)
+        with pytest.raises(ssl.SSLError, match="(?i)revoked"):
+            await asyncio.to_thread(connect, ticket)
 
 
 async def test_a_long_log_is_set_aside(site: Any, eventually: Any) -> None:
