@@ -24,7 +24,17 @@ SLICES = {
     "trust",
 }
 #: What a slice shows to the others: what it does, and what it speaks of.
-PUBLIC_MODULES = {"access", "history", "models", "objects", "roles", "selection", "service"}
+PUBLIC_MODULES = {
+    "access",
+    "history",
+    "models",
+    "objects",
+    "renewal",
+    "revocation",
+    "roles",
+    "selection",
+    "service",
+}
 #: Writes that the audit log does not see.
 UNSEEN = (
     ".bulk_insert_mappings",

@@ -118,20 +118,7 @@ def verify(
     Raises:
         LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED or SIGNATURE_INVALID.
     """
-    if len(raw) > max_bytes:
-        raise LamplighterError(
-            "MESSAGE_TOO_LARGE", f"The envelope has {len(raw)} bytes, the limit is {max_bytes}."
-        )
-    try:
-        envelope = msgspec.json.decode(raw, type=_Envelope)
-        payload = base64.b64decode(envelope.payload, validate=True)
-        signatures = [
-            (item.keyid, base64.b64decode(item.sig, validate=True)) for item in envelope.signatures
-        ]
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise LamplighterError(
-            "MESSAGE_MALFORMED", f"The envelope is malformed: {error}."
-        ) from error
+    envelope, payload, signatures = _open(raw, max_bytes)
     if envelope.payload_type != payload_type:
         raise LamplighterError(
             "SIGNATURE_INVALID",
@@ -154,3 +141,31 @@ def _is_signed(public: PublicKey | None, signature: bytes, message: bytes) -> bo
     except InvalidSignature:
         return False
     return False
+
+
+def read_unverified(raw: bytes, *, max_bytes: int = MAX_ENVELOPE_BYTES) -> bytes:
+    """Return the payload, whoever signed it: only to find out which key to ask about it.
+
+    Raises:
+        LamplighterError: MESSAGE_TOO_LARGE or MESSAGE_MALFORMED.
+    """
+    return _open(raw, max_bytes)[1]
+
+
+def _open(raw: bytes, max_bytes: int) -> tuple[_Envelope, bytes, list[tuple[str, bytes]]]:
+    """The envelope, its payload, and its signatures by key id."""
+    if len(raw) > max_bytes:
+        raise LamplighterError(
+            "MESSAGE_TOO_LARGE", f"The envelope has {len(raw)} bytes, the limit is {max_bytes}."
+        )
+    try:
+        envelope = msgspec.json.decode(raw, type=_Envelope)
+        payload = base64.b64decode(envelope.payload, validate=True)
+        signatures = [
+            (item.keyid, base64.b64decode(item.sig, validate=True)) for item in envelope.signatures
+        ]
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise LamplighterError(
+            "MESSAGE_MALFORMED", f"The envelope is malformed: {error}."
+        ) from error
+    return envelope, payload, signatures

@@ -98,6 +98,9 @@ CATALOGUE: dict[str, Entry] = {
         403, False, "The server's certificate is not the invited one; check the address."
     ),
     "DEVICE_UNKNOWN": Entry(404, False, "Invite and enrol it: 'lamplighter device invite ID'."),
+    "DEVICE_REVOKED": Entry(
+        403, False, "It keeps serving; to let it back, invite it: 'lamplighter device invite ID'."
+    ),
     "DEVICE_EXISTS": Entry(409, False, "Choose another name, or retire the old device first."),
     "REPORT_MISSING": Entry(
         404,

@@ -16,7 +16,8 @@ from lamplighter_server import migrations
 from lamplighter_server.assignments import renewal as assignments
 from lamplighter_server.audit import service as audit
 from lamplighter_server.blobs.objects import ObjectStore
-from lamplighter_server.broker.process import managed_broker
+from lamplighter_server.broker.gate import keep_gate
+from lamplighter_server.broker.process import ManagedBroker, managed_broker
 from lamplighter_server.clock import Clock, utc_now
 from lamplighter_server.context import Context
 from lamplighter_server.database import Database
@@ -100,17 +101,14 @@ async def run_server(
         )
         _bind(settings.device_host, settings.broker_port, "--broker-port").close()
         context = await stack.enter_async_context(open_context(settings))
-        await stack.enter_async_context(managed_broker(context))
+        broker = await stack.enter_async_context(managed_broker(context))
         token = load_or_create_token(settings.folder / "admin.token")
-        certificate, key = context.authority.server_paths
+        tls = context.authority.server_tls()
         doors = [
             (_Door(_config(people_app(context, token), **_people_tls(context))), people_socket),
-            (
-                _Door(_config(device_app(context), ssl_certfile=certificate, ssl_keyfile=str(key))),
-                devices,
-            ),
+            (_Door(_config(device_app(context), ssl_context_factory=lambda *_: tls)), devices),
         ]
-        await stack.enter_async_context(_background(context))
+        await stack.enter_async_context(_background(context, broker))
         serving = [asyncio.create_task(door.serve([bound])) for door, bound in doors]
         try:
             for door, _ in doors:
@@ -138,23 +136,25 @@ def check_people_door(settings: Settings) -> None:
         )
 
 
-def _people_tls(context: Context) -> dict[str, str]:
+def _people_tls(context: Context) -> dict[str, object]:
     settings = context.settings
     if not settings.https:
         return {}
     certificate, key = settings.https_certificate, settings.https_key
     if certificate is None or key is None:
-        certificate, key = context.authority.server_paths
+        tls = context.authority.server_tls()
+        return {"ssl_context_factory": lambda *_: tls}
     return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
 
 
 @asynccontextmanager
-async def _background(context: Context) -> AsyncIterator[None]:
-    """Run relay, ingest and ticks beside the block; a fault in one does not stop the others."""
+async def _background(context: Context, broker: ManagedBroker) -> AsyncIterator[None]:
+    """Run relay, ingest, gate and ticks beside the block; a fault in one stops no other."""
     listener = Listener(context)
     tasks = [
         asyncio.create_task(_forever("the relay", lambda: relay(context))),
         asyncio.create_task(_forever("the listener", listener.run)),
+        asyncio.create_task(_forever("the gate", lambda: keep_gate(context, broker))),
     ]
     tasks += [asyncio.create_task(_every(context, name)) for name in TICKS]
     try:

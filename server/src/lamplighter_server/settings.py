@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     assignment_lifetime_s: Annotated[int, Field(ge=60)] = 90 * 86_400
     """After this an assignment starts no change any more; serving goes on."""
     invitation_lifetime_s: Annotated[int, Field(ge=1)] = 86_400
+    certificate_lifetime_s: Annotated[int, Field(ge=86_400)] = 30 * 86_400
+    """How long a device's certificate is valid; it is renewed at two thirds of that."""
     drift_interval_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
     """How often the whole fleet is compared with its references."""
     drift_alarms_per_day: Annotated[float, Field(gt=0)] = 1.0

@@ -18,6 +18,7 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Inventory
 from lamplighter_server.assignments import renewal
 from lamplighter_server.assignments import service as assignments
+from lamplighter_server.devices import revocation
 from lamplighter_server.outbox.models import OutboxRow
 from lamplighter_server.trust.files import DIRECTOR_KEYS
 from lamplighter_server.trust.models import TrustFileRow
@@ -225,3 +226,19 @@ async def test_a_device_that_knows_more_than_the_server_is_answered(
     async with context.database.transaction() as session:
         await assignments.answer(context, session, "cam-1", report)
     assert (await stage.desired("cam-1")).generation == Generation(1, answered)
+
+
+async def test_a_revoked_device_is_told_nothing_any_more(stage: Any) -> None:
+    context = stage.context
+    await stage.add_device("cam-1")
+    await stage.add_release("digits", 1)
+    async with context.database.transaction() as session:
+        await want(stage, session, "digits", 1)
+        await revocation.revoke(context, session, "cam-1", "stolen")
+        await assignments.issue(context, session, ["cam-1"], stage.now)
+    async with context.database.transaction() as session:
+        assert list(await session.scalars(select(OutboxRow))) == []
+        assert list(await assignments.current(session)) == []
+        assert await assignments.wanted(session, ["cam-1"]) != []
+        await revocation.retire(context, session, "cam-1")
+        assert list(await assignments.wanted(session, ["cam-1"])) == []

@@ -64,6 +64,10 @@ async def test_a_row_is_told_when_it_comes_changes_and_goes(stage: Any) -> None:
         "public_key_pem",
         "certificate_serial",
         "enrolled_utc",
+        "revoked_utc",
+        "revoked_reason",
+        "cut_off_utc",
+        "retired_utc",
     }
     assert changed == (
         "user:ada",

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lamplighter_protocol.reported import Inventory, Reported, sign_reported
 from lamplighter_server.app import open_context
 from lamplighter_server.broker.process import ManagedBroker, managed_broker
 from lamplighter_server.context import Context
+from lamplighter_server.devices import certificates
 from lamplighter_server.devices.models import Device
 from lamplighter_server.settings import Settings
 from lamplighter_server.tasks import cancel
@@ -84,10 +85,13 @@ class Site:
     broker: ManagedBroker
     folder: Path
 
-    async def add_board(self, name: str) -> Board:
+    async def add_board(self, name: str, age: timedelta = timedelta()) -> Board:
+        """A device whose certificate was issued so long ago."""
         settings, authority = self.context.settings, self.context.authority
         board = Board(name, self.folder, authority.ca_path, settings.broker_port)
-        certificate = authority.issue_device(name, board.key.public_key(), datetime.now(UTC))
+        certificate = authority.issue_device(
+            name, board.key.public_key(), datetime.now(UTC) - age, timedelta(days=30)
+        )
         (self.folder / f"{name}.pem").write_bytes(
             certificate.public_bytes(serialization.Encoding.PEM)
         )
@@ -105,7 +109,8 @@ class Site:
                     labels={},
                     inventory=msgspec.to_builtins(INVENTORY),
                     public_key_pem=dsse.public_pem(board.key.public_key()),
-                    certificate_serial="1",
+                    certificate_serial=certificates.serial(certificate),
+                    certificate_pem=certificates.pem(certificate),
                     telemetry_key=board.telemetry_key,
                     enrolled_utc=datetime.now(UTC),
                     online=False,
@@ -116,6 +121,8 @@ class Site:
                     report=None,
                 )
             )
+            await session.flush()
+            certificates.record(session, name, certificate)
         return board
 
 

@@ -18,7 +18,7 @@ from lamplighter_server.pki.authority import INGEST, RELAY
 
 
 def test_the_configuration_demands_certificates_and_keeps_what_is_queued() -> None:
-    files = BrokerFiles(Path("/d/broker"), Path("/d/ca"), Path("/d/cert"), Path("/d/key"))
+    files = BrokerFiles(*(Path(f"/d/{name}") for name in ("broker", "ca", "cert", "key", "crl")))
     lines = config_text(files, host="127.0.0.1", port=8883, user="lamp").splitlines()
     for line in (
         "listener 8883 127.0.0.1",
@@ -26,6 +26,7 @@ def test_the_configuration_demands_certificates_and_keeps_what_is_queued() -> No
         "use_identity_as_username true",
         "use_username_as_clientid true",
         "allow_anonymous false",
+        "crlfile /d/crl",
         "acl_file /d/broker/acl",
         "max_queued_messages 0",
         "persistence true",

@@ -88,3 +88,23 @@ def move(connection: Connection, how: Callable[[Config, str], None], revision: s
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["connection"] = connection
     how(config, revision)
+
+
+async def test_certificates_that_were_issued_before_can_be_revoked(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
+    async with database.engine.begin() as connection:
+        await connection.run_sync(move, command.upgrade, "0002")
+        await connection.execute(
+            text(
+                "INSERT INTO device (id, labels, inventory, public_key_pem, certificate_serial,"
+                " telemetry_key, enrolled_utc, online, report_counter) VALUES"
+                " ('cam-1', '{}', '{}', '', 'a1', x'00', '2026-05-01 12:00:00', 0, 7)"
+            )
+        )
+        await connection.run_sync(move, command.upgrade, "head")
+        found = await connection.execute(text("SELECT * FROM certificate"))
+        assert found.all() == [("a1", "cam-1", "2026-05-31 12:00:00.000000", None)]
+        await connection.run_sync(move, command.downgrade, "0002")
+        kept = await connection.execute(text("SELECT id, report_counter FROM device"))
+        assert kept.all() == [("cam-1", 7)]
+    await database.close()

@@ -40,7 +40,7 @@ def test_the_authority_is_made_once_and_private(tmp_path: Path) -> None:
 def test_only_key_and_name_of_a_request_are_taken(tmp_path: Path, key: Key) -> None:
     authority = Authority.load_or_create(tmp_path, NOW)
     public = read_request(request_pem(key, "cam-1"), "cam-1")
-    certificate = authority.issue_device("cam-1", public, NOW)
+    certificate = authority.issue_device("cam-1", public, NOW, timedelta(days=30))
     certificate.verify_directly_issued_by(authority.certificate)
     assert certificate.not_valid_after_utc - NOW == timedelta(days=30)
     extensions = certificate.extensions

@@ -14,6 +14,7 @@ from lamplighter_protocol.reported import Failure
 from lamplighter_server.alerts import service as alerts
 from lamplighter_server.assignments.models import AssignmentRow
 from lamplighter_server.blobs import service as blobs
+from lamplighter_server.devices import revocation
 from lamplighter_server.outbox.models import OutboxRow
 from lamplighter_server.rollouts import controller, service
 from lamplighter_server.rollouts.policy import Policy
@@ -224,6 +225,21 @@ async def test_an_aborted_draft_touches_nobody(fleet: Any) -> None:
     assert (await show(fleet, rollout)).status == "aborted"
     assert await fingerprint(fleet) == before
     assert await open_alerts(fleet) == {}
+
+
+async def test_a_revoked_device_gets_nothing_new(fleet: Any) -> None:
+    rollout = await begin(fleet, Policy(waves=("1", "100%"), pause_after_waves=(0,)))
+    (canary,) = await assigned(fleet, 2)
+    revoked = next(name for name in fleet.boards if name != canary)
+    async with fleet.context.database.transaction() as session:
+        await revocation.revoke(fleet.context, session, revoked, "stolen")
+    await fleet.report(canary, committed=2, tried=2)
+    await controller.tick(fleet.context)
+    await start(fleet, rollout)
+    await controller.tick(fleet.context)
+    places = {place.device: place for place in (await show(fleet, rollout)).devices}
+    assert places[revoked].state == "failed"
+    assert revoked not in await assigned(fleet, 2)
 
 
 async def test_a_pause_waits_for_a_person(fleet: Any) -> None:

@@ -90,6 +90,7 @@ class Settings:
         hang_s: How long a worker may give no sign of life.
         watch_interval_s: How often health is judged in probation.
         reconcile_interval_s: How often the assignment is looked at again, for not-before times.
+        renewal_interval_s: About how often the age of the certificate is looked at.
     """
 
     data: DataDir
@@ -105,3 +106,4 @@ class Settings:
     hang_s: float = 10.0
     watch_interval_s: float = 0.25
     reconcile_interval_s: float = 5.0
+    renewal_interval_s: float = 60.0

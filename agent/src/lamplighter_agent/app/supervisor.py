@@ -16,6 +16,7 @@ from lamplighter_agent import __version__
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.desired import Desired
 from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.renewal import Renewal
 from lamplighter_agent.app.reporter import Reporter, trust_state
 from lamplighter_agent.app.sender import Sender
 from lamplighter_agent.app.services import Services
@@ -38,6 +39,7 @@ from lamplighter_agent.store.outbox import Outbox
 from lamplighter_agent.trust.refresh import Trust, TrustDirs
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.renewal import REPLY_LEAF
 from lamplighter_protocol.telemetry import Event
 from lamplighter_protocol.topics import Topics
 
@@ -66,17 +68,30 @@ class Supervisor:
             TrustDirs(data.trust / "store", data.trust / "inbox", identity.root_file)
         )
         self._teller = Teller(self._outbox, self.now_utc)
+        tls = (
+            None
+            if plain
+            else device_context(identity.ca_file, identity.certificate_file, identity.key_file)
+        )
         broker = Broker(
             host=enrolment.broker_host,
             port=enrolment.broker_port,
             identifier=enrolment.device,
             presence=self._topics.device(enrolment.device, "presence"),
-            tls=None
-            if plain
-            else device_context(identity.ca_file, identity.certificate_file, identity.key_file),
+            tls=tls,
             now_utc=self.now_utc,
         )
         self._link = Link(broker, self._on_message, self._on_connected)
+        self._renewal = None
+        if tls is not None:
+            self._renewal = Renewal(
+                identity,
+                self._link,
+                tls,
+                self._teller.problem,
+                self.now_utc,
+                interval_s=settings.renewal_interval_s,
+            )
         blobs = BlobStore(data.blobs)
         fetcher = Fetcher(
             blobs,
@@ -182,6 +197,8 @@ class Supervisor:
                 self._take_vitals(),
             ):
                 self._spawn(task)
+            if self._renewal is not None:
+                self._spawn(self._renewal.run())
             self._teller.report_due.set()
             await self._stopped.wait()
         finally:
@@ -218,6 +235,7 @@ class Supervisor:
             [
                 self._topics.device(device, "desired"),
                 self._topics.device(device, "ack"),
+                self._topics.device(device, REPLY_LEAF),
                 self._topics.trust("#"),
             ],
             qos=1,
@@ -244,6 +262,10 @@ class Supervisor:
             self._teller.reconcile_due.set()
         elif topic == self._topics.device(self._identity.enrolment.device, "ack"):
             self._sender.on_ack(payload)
+        elif self._renewal and topic == self._topics.device(
+            self._identity.enrolment.device, REPLY_LEAF
+        ):
+            self._renewal.take(payload)
         else:
             raise LamplighterError("MESSAGE_MALFORMED", f"Unexpected topic {topic!r}.")
 

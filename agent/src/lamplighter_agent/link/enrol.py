@@ -68,7 +68,7 @@ def enrol(
         agreement_public=agreement.public_key().public_bytes_raw(),
         inventory=inventory,
     )
-    raw = _call(
+    raw = call(
         invitation.url,
         "/api/v1/enrol",
         pinned_context(ca_pem),
@@ -95,7 +95,7 @@ def _fetch_ca(invitation: Invitation) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    raw = _call(invitation.url, "/api/v1/enrol/ca", context, max_bytes=_MAX_CA_BYTES)
+    raw = call(invitation.url, "/api/v1/enrol/ca", context, max_bytes=_MAX_CA_BYTES)
     try:
         der = x509.load_pem_x509_certificate(raw).public_bytes(serialization.Encoding.DER)
     except ValueError as error:
@@ -113,7 +113,7 @@ def _signing_request(device: str, key: ec.EllipticCurvePrivateKey) -> str:
     return request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _call(
+def call(
     url: str,
     path: str,
     context: ssl.SSLContext,
@@ -122,6 +122,20 @@ def _call(
     max_bytes: int = 2 * MAX_TRUST_FILE_BYTES,
     now_utc: datetime | None = None,
 ) -> bytes:
+    """One request to the devices' door: POST with a body, else GET. Blocks.
+
+    Args:
+        url: The door's address.
+        path: What is asked for.
+        context: Whom to trust.
+        body: JSON.
+        max_bytes: How much may come back.
+        now_utc: The clock, against which the server's certificate is checked, if at all.
+
+    Raises:
+        LamplighterError: INVITATION_INVALID, SERVER_UNREACHABLE, SERVER_UNTRUSTED,
+            MESSAGE_TOO_LARGE, or what the server answers.
+    """
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname, parts.port

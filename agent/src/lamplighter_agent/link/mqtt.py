@@ -34,6 +34,10 @@ BACKOFF_MAX_S: Final = 60.0
 MAX_PACKET_BYTES: Final = MAX_TRUST_FILE_BYTES + 4096
 
 
+class TurnedAwayError(ConnectionError):
+    """The broker was in reach, but did not accept us."""
+
+
 @dataclass(frozen=True)
 class Broker:
     """Where to connect and as whom.
@@ -76,6 +80,8 @@ class Link:
         self._client: paho.Client | None = None
         self.problem: str | None = None
         """Why the newest attempt to connect failed."""
+        self.turned_away = False
+        """Whether the broker was in reach then, but did not accept us."""
 
     @property
     def connected(self) -> bool:
@@ -93,6 +99,7 @@ class Link:
             except (OSError, LamplighterError) as error:
                 failures += 1
                 self.problem = str(error)
+                self.turned_away = isinstance(error, TurnedAwayError)
             ceiling_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**failures)
             delay_s = random.uniform(0, ceiling_s)  # noqa: S311 - spreads a fleet, no secret
             _LOG.info("no broker (%s); again in %.1f s", self.problem, delay_s)
@@ -102,7 +109,7 @@ class Link:
         """Connect once; return when an accepted connection ends.
 
         Raises:
-            OSError: No connection, or the broker did not accept it.
+            OSError: No connection; TurnedAwayError if the broker did not accept it.
             LamplighterError: SERVER_UNTRUSTED.
         """
         loop = asyncio.get_running_loop()
@@ -112,13 +119,17 @@ class Link:
         connecting = loop.run_in_executor(None, self._connect, client)
         try:
             await asyncio.shield(connecting)
+        except ssl.SSLCertVerificationError:
+            raise  # the broker's certificate, not ours
+        except ssl.SSLError as error:
+            raise TurnedAwayError(f"the broker refuses the handshake: {error}") from error
         except asyncio.CancelledError:
             # The thread cannot be stopped: its socket is closed when it is done.
             connecting.add_done_callback(lambda _: _close(client))
             raise
         sock = client.socket()
         if sock is None:
-            raise ConnectionError("the broker closed the connection")
+            raise TurnedAwayError("the broker closed the connection")
         try:
             self._check_certificate(sock)
             self._attach(loop, client, sock, ended)
@@ -130,9 +141,9 @@ class Link:
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if not accepted.done():
-                    raise ConnectionError("the broker does not accept the connection")
+                    raise TurnedAwayError("the broker does not accept the connection")
                 accepted.result()
-                self._client = client
+                self._client, self.turned_away = client, False
                 client.publish(self._broker.presence, ONLINE, qos=1, retain=True)
                 self._on_connected()
                 await ended
@@ -164,7 +175,7 @@ class Link:
             if accepted.done():
                 return
             if reason.is_failure:
-                accepted.set_exception(ConnectionRefusedError(f"the broker says: {reason}"))
+                accepted.set_exception(TurnedAwayError(f"the broker says: {reason}"))
             else:
                 accepted.set_result(None)
 
@@ -254,6 +265,11 @@ class Link:
         """See ports.transport."""
         if self._client is not None and topics:
             self._client.unsubscribe(list(topics))
+
+    def reconnect(self) -> None:
+        """End the connection; `run` makes a new one, with what the TLS context holds by then."""
+        if self._client is not None:
+            self._client.disconnect()
 
     async def say_goodbye(self, timeout_s: float = 2.0) -> None:
         """Publish that the device is offline, wait for the broker to have it, and disconnect."""

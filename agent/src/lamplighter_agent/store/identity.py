@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,8 +93,6 @@ def save_identity(
     Raises:
         LamplighterError: DISK_FULL.
     """
-    directory = link.with_name(f"{link.name}-{os.urandom(4).hex()}")
-    old = link.resolve() if link.is_symlink() else None
     files = {
         "device-key.pem": key.private_bytes(
             serialization.Encoding.PEM,
@@ -107,6 +106,23 @@ def save_identity(
         "agreement.key": agreement.private_bytes_raw(),
         "enrolment.json": msgspec.json.encode(enrolment),
     }
+    _replace(link, files)
+    return load_identity(link)
+
+
+def replace_certificate(link: Path, certificate_pem: str) -> None:
+    """Store a renewed certificate; after a power cut the identity is the old one or the new one.
+
+    Raises:
+        LamplighterError: DISK_FULL.
+    """
+    files = {path.name: path.read_bytes() for path in link.iterdir()}
+    _replace(link, {**files, "device.pem": certificate_pem.encode()})
+
+
+def _replace(link: Path, files: Mapping[str, bytes]) -> None:
+    directory = link.with_name(f"{link.name}-{os.urandom(4).hex()}")
+    old = link.resolve() if link.is_symlink() else None
     with disk_errors():
         directory.mkdir(parents=True, mode=0o700)
         for name, raw in files.items():
@@ -115,7 +131,6 @@ def save_identity(
         point(link, directory.name)
     if old is not None and old != directory.resolve():
         shutil.rmtree(old)
-    return load_identity(link)
 
 
 def load_identity(link: Path) -> Identity:

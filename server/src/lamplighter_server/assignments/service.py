@@ -120,7 +120,8 @@ async def issue(
                 issued_utc=now_utc,
             )
         )
-        outbox.send(session, context.topics.device(device, "desired"), envelope, retain=True)
+        if known[device].revoked_utc is None:
+            outbox.send(session, context.topics.device(device, "desired"), envelope, retain=True)
         issued[device] = generation
     return issued
 
@@ -130,7 +131,8 @@ async def find_due(
 ) -> Sequence[str]:
     """Devices whose assignment is of a former epoch, or older than a moment; the oldest first."""
     is_due = or_(AssignmentRow.epoch != epoch, AssignmentRow.issued_utc < issued_before_utc)
-    query = select(AssignmentRow.device).where(is_due).order_by(AssignmentRow.issued_utc)
+    admitted = select(AssignmentRow.device).join(Device).where(Device.revoked_utc.is_(None))
+    query = admitted.where(is_due).order_by(AssignmentRow.issued_utc)
     return (await session.scalars(query.limit(limit))).all()
 
 
@@ -164,8 +166,9 @@ async def newest(session: AsyncSession, device: str) -> AssignmentRow | None:
 
 
 async def current(session: AsyncSession) -> Sequence[AssignmentRow]:
-    """The newest envelope of every device."""
-    return (await session.scalars(select(AssignmentRow).order_by(AssignmentRow.device))).all()
+    """The newest envelope of every device that is let in."""
+    query = select(AssignmentRow).join(Device).where(Device.revoked_utc.is_(None))
+    return (await session.scalars(query.order_by(AssignmentRow.device))).all()
 
 
 def choose_variant(manifest: Manifest, inventory: Inventory) -> str:

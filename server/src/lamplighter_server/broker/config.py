@@ -25,6 +25,7 @@ class BrokerFiles:
     ca: Path
     certificate: Path
     key: Path
+    revoked: Path
 
     @property
     def config(self) -> Path:
@@ -56,6 +57,7 @@ def config_text(files: BrokerFiles, *, host: str, port: int, user: str) -> str:
         f"cafile {files.ca}",
         f"certfile {files.certificate}",
         f"keyfile {files.key}",
+        f"crlfile {files.revoked}",
         "tls_version tlsv1.2",
         "require_certificate true",
         "use_identity_as_username true",

@@ -5,6 +5,7 @@ import getpass
 import logging
 import os
 import shutil
+import signal
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.topics import Topics
 from lamplighter_server.broker.config import BrokerFiles, config_text, permissions_text
 from lamplighter_server.context import Context
+from lamplighter_server.devices import revocation
 from lamplighter_server.files import write_durably
 from lamplighter_server.pki.authority import INGEST
 from lamplighter_server.tasks import cancel
@@ -24,6 +26,8 @@ HANDSHAKE_TIMEOUT_S: Final = 1.0
 POLL_INTERVAL_S: Final = 0.05
 STOP_TIMEOUT_S: Final = 5.0
 RESTART_DELAY_S: Final = 0.5
+#: The log and its predecessor take at most twice this.
+MAX_LOG_BYTES: Final = 4 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -85,6 +89,24 @@ class ManagedBroker:
                 _log.error("%s", error)
                 await asyncio.sleep(RESTART_DELAY_S)
 
+    def reload(self) -> None:
+        """Have it read its certificates and the list of revoked ones again; connections stay."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):  # it has died: the next one reads them anyway
+                self._process.send_signal(signal.SIGHUP)
+
+    def set_log_aside(self) -> bool:
+        """Make room for a new log once this one is long; the one before is given up.
+
+        Returns:
+            Whether the broker must be told by `reload`.
+        """
+        log = self._files.log
+        if not log.exists() or log.stat().st_size < MAX_LOG_BYTES:
+            return False
+        log.replace(log.with_name(f"{log.name}.1"))
+        return True
+
     def kill(self) -> None:
         """End the process at once, as a crash would; `watch` starts it again."""
         if self._process is not None:
@@ -133,7 +155,10 @@ async def managed_broker(context: Context) -> AsyncIterator[ManagedBroker]:
     """
     settings, authority = context.settings, context.authority
     certificate, key = authority.server_paths
-    files = BrokerFiles(settings.folder / "broker", authority.ca_path, certificate, key)
+    files = BrokerFiles(
+        settings.folder / "broker", authority.ca_path, certificate, key, authority.revoked_path
+    )
+    await revocation.publish(context)
     broker = ManagedBroker(
         files, settings.device_host, settings.broker_port, authority.client_tls(INGEST)
     )

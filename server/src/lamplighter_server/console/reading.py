@@ -83,7 +83,7 @@ async def facts(context: Context, scope: Scope) -> Facts:
         alerts=open_alerts,
         rollouts=details,
         earlier=earlier[:MAX_EARLIER_ROLLOUTS],
-        devices=[view(row, wanted[row.id]) for row in rows],
+        devices=[view(row, wanted[row.id]) for row in rows if row.retired_utc is None],
         releases=published,
     )
 

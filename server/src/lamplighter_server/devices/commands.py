@@ -1,6 +1,6 @@
 """`lamplighter device ...`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,13 +35,17 @@ def invite(
 
 
 @app.command()
-def ls(context: typer.Context, as_json: JsonOption = False) -> None:
+def ls(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Retired devices too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """List every device.
 
     Example: lamplighter device ls --json | jq -r '.[].id'
     """
     with connect(context) as api:
-        devices = api.get("/api/v1/devices")
+        devices = api.get("/api/v1/devices" + "?retired=true" * everything)
     if as_json:
         print_json(devices)
         return
@@ -51,7 +55,7 @@ def ls(context: typer.Context, as_json: JsonOption = False) -> None:
             (
                 device["id"],
                 _labels(device["labels"]),
-                "yes" if device["online"] else "no",
+                _presence(device),
                 model.get("model"),
                 model.get("release"),
                 model.get("wanted_release"),
@@ -84,7 +88,8 @@ def show(
         [
             ("device", found["id"]),
             ("labels", _labels(found["labels"])),
-            ("online", "yes" if found["online"] else "no"),
+            ("online", _presence(found)),
+            ("revoked", _revocation(found)),
             ("last seen", found["last_seen_utc"]),
             ("enrolled", found["enrolled_utc"]),
             ("board", f"{inventory['machine']}, {inventory['ram_mb']} MB, {inventory['system']}"),
@@ -109,6 +114,59 @@ def show(
             for model in found["models"]
         ],
     )
+
+
+@app.command()
+def revoke(
+    context: typer.Context,
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks later.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Shut a device out: its certificates are refused and its connection is ended.
+
+    It keeps serving what it has. A new invitation lets it back in.
+
+    Example: lamplighter device revoke camera-7 --reason stolen
+    """
+    with connect(context) as api:
+        reply = api.post(f"/api/v1/devices/{device}/revoke", {"reason": reason})
+    if as_json:
+        print_json(reply)
+        return
+    typer.echo(f"{device} is revoked.")
+
+
+@app.command()
+def retire(
+    context: typer.Context,
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a device for good: it is wanted to run nothing; 'device ls --all' still lists it.
+
+    Example: lamplighter device retire camera-7
+    """
+    with connect(context) as api:
+        reply = api.post(f"/api/v1/devices/{device}/retire", {})
+    if as_json:
+        print_json(reply)
+        return
+    typer.echo(f"{device} is retired; its history is kept.")
+
+
+def _presence(device: dict[str, Any]) -> str:
+    if device["retired_utc"]:
+        return "retired"
+    if device["revoked_utc"]:
+        return "revoked"
+    return "yes" if device["online"] else "no"
+
+
+def _revocation(device: dict[str, Any]) -> str | None:
+    if not device["revoked_utc"]:
+        return None
+    return f"{device['revoked_utc']} {device['revoked_reason']}".strip()
 
 
 def _labels(labels: dict[str, str]) -> str:

@@ -1,12 +1,15 @@
-"""HTTP of the devices' door: the only thing a board can ask before it has a certificate."""
+"""HTTP of the devices' door: what a board can ask without a certificate that is valid."""
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from lamplighter_protocol.enrolment import EnrolmentRequest
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.renewal import claimed_device
+from lamplighter_server.actor import Actor
 from lamplighter_server.assignments import service as assignments
-from lamplighter_server.devices import service
+from lamplighter_server.database import ACTOR
+from lamplighter_server.devices import renewal, service
 from lamplighter_server.edge import ContextDep, SessionDep
 
 router = APIRouter(prefix="/api/v1/enrol", tags=["enrolment"])
@@ -31,4 +34,14 @@ async def post_enrol(request: Request, context: ContextDep, session: SessionDep)
     if await assignments.newest(session, body.device) is not None:
         # Keys in its former assignment are wrapped for the key that it has just given up.
         await assignments.issue(context, session, [body.device], context.clock())
+    return Response(msgspec.json.encode(reply), media_type="application/json")
+
+
+@router.post("/renew")
+async def post_renew(request: Request, context: ContextDep, session: SessionDep) -> Response:
+    """Renew: a signed RenewalRequest in, JSON of RenewalReply out; there is no deadline."""
+    raw = await request.body()
+    device = await service.get(session, claimed_device(raw))
+    session.info[ACTOR] = Actor("device", device.id)
+    reply = await renewal.renew(context, session, device, raw)
     return Response(msgspec.json.encode(reply), media_type="application/json")

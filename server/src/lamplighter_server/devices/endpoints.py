@@ -1,15 +1,15 @@
 """HTTP of the devices slice: what people ask for."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.assignments import service as assignments
-from lamplighter_server.devices import service
+from lamplighter_server.devices import revocation, service
 from lamplighter_server.devices.views import DeviceView, view
 from lamplighter_server.edge import CallerDep, ContextDep, SessionDep
 from lamplighter_server.people.access import Role, requires
@@ -30,6 +30,12 @@ class InvitationView(BaseModel):
     device: str
     invitation: str
     expires_utc: datetime
+
+
+class NewRevocation(BaseModel):
+    """Why a device is shut out."""
+
+    reason: Annotated[str, Field(max_length=200)] = ""
 
 
 class ReportView(BaseModel):
@@ -54,10 +60,16 @@ async def post_invitation(
 
 @router.get("")
 @requires(Role.VIEWER, narrows=True)
-async def get_devices(caller: CallerDep, session: SessionDep) -> list[DeviceView]:
-    """Every device that the caller may see."""
+async def get_devices(
+    caller: CallerDep, session: SessionDep, *, retired: bool = False
+) -> list[DeviceView]:
+    """Every device that the caller may see; those that were retired only on request."""
     wanted = await assignments.wanted(session)
-    return [view(device, wanted) for device in await service.ls(session, caller.scope)]
+    return [
+        view(device, wanted)
+        for device in await service.ls(session, caller.scope)
+        if retired or device.retired_utc is None
+    ]
 
 
 @router.get("/{device}")
@@ -66,6 +78,27 @@ async def get_device(device: str, caller: CallerDep, session: SessionDep) -> Dev
     """One device."""
     found = await service.get(session, device, caller.scope)
     return view(found, await assignments.wanted(session, [device]))
+
+
+@router.post("/{device}/revoke")
+@requires(Role.OPERATOR, narrows=True)
+async def post_revoke(
+    device: str, body: NewRevocation, caller: CallerDep, context: ContextDep, session: SessionDep
+) -> DeviceView:
+    """Shut a device out; the broker ends its connection within a tick."""
+    await service.get(session, device, caller.scope)
+    found = await revocation.revoke(context, session, device, body.reason)
+    return view(found, await assignments.wanted(session, [device]))
+
+
+@router.post("/{device}/retire")
+@requires(Role.OPERATOR, narrows=True)
+async def post_retire(
+    device: str, caller: CallerDep, context: ContextDep, session: SessionDep
+) -> DeviceView:
+    """Shut a device out for good, and list it no longer."""
+    await service.get(session, device, caller.scope)
+    return view(await revocation.retire(context, session, device), ())
 
 
 @router.get("/{device}/report")

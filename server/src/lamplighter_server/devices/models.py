@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lamplighter_server.database import Base
@@ -12,7 +13,16 @@ class Device(Base):
     """An enrolled board and the newest of what it reported."""
 
     __tablename__ = "device"
-    __audited__ = ("labels", "public_key_pem", "certificate_serial", "enrolled_utc")
+    __audited__ = (
+        "labels",
+        "public_key_pem",
+        "certificate_serial",
+        "enrolled_utc",
+        "revoked_utc",
+        "revoked_reason",
+        "cut_off_utc",
+        "retired_utc",
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     labels: Mapped[dict[str, str]]
@@ -33,6 +43,26 @@ class Device(Base):
     """The signed document itself: the proof behind every "done"."""
     report: Mapped[dict[str, Any] | None]
     """The decoded payload (lamplighter_protocol.reported.Reported as builtins)."""
+    revoked_utc: Mapped[datetime | None]
+    """Since when nothing of it is accepted any more."""
+    revoked_reason: Mapped[str | None]
+    cut_off_utc: Mapped[datetime | None]
+    """When its last connection to the broker was ended after that."""
+    retired_utc: Mapped[datetime | None]
+    """Since when it is kept for its history only."""
+
+
+class Certificate(Base):
+    """What the authority has issued to a device."""
+
+    __tablename__ = "certificate"
+    __audited__ = ("device", "expires_utc", "revoked_utc")
+
+    serial: Mapped[str] = mapped_column(primary_key=True)
+    """Hexadecimal."""
+    device: Mapped[str] = mapped_column(ForeignKey("device.id"), index=True)
+    expires_utc: Mapped[datetime]
+    revoked_utc: Mapped[datetime | None]
 
 
 class Invitation(Base):

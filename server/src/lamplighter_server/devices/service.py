@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +20,7 @@ from lamplighter_protocol.reported import Inventory, Reported, accept_reported
 from lamplighter_protocol.telemetry import OFFLINE, ONLINE
 from lamplighter_server.blobs import service as blobs
 from lamplighter_server.context import Context
+from lamplighter_server.devices import certificates
 from lamplighter_server.devices.models import Device, Invitation
 from lamplighter_server.people.access import FLEET, Scope, covers
 from lamplighter_server.pki.certificates import read_request
@@ -78,8 +78,9 @@ async def enrol(
     now_utc = context.clock()
     invitation = await _consume(session, request, now_utc)
     public = read_request(request.csr_pem, request.device)
-    certificate = context.authority.issue_device(request.device, public, now_utc)
-    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    lifetime = timedelta(seconds=context.settings.certificate_lifetime_s)
+    certificate = context.authority.issue_device(request.device, public, now_utc, lifetime)
+    pem = certificates.pem(certificate)
     agreement = X25519PrivateKey.generate()
     try:
         telemetry_key = enrolment.telemetry_key(agreement, request.agreement_public, request.device)
@@ -93,7 +94,7 @@ async def enrol(
             labels=invitation.labels,
             inventory=msgspec.to_builtins(request.inventory),
             public_key_pem=dsse.public_pem(public),
-            certificate_serial=f"{certificate.serial_number:x}",
+            certificate_serial=certificates.serial(certificate),
             certificate_pem=pem,
             telemetry_key=telemetry_key,
             agreement_public=_kept_key(request),
@@ -104,8 +105,14 @@ async def enrol(
             report_counter=0,
             report_envelope=None,
             report=None,
+            revoked_utc=None,
+            revoked_reason=None,
+            cut_off_utc=None,
+            retired_utc=None,
         )
     )
+    await certificates.revoke_all(session, request.device, now_utc)
+    certificates.record(session, request.device, certificate)
     return enrolment.EnrolmentReply(
         certificate_pem=pem,
         root_json=await trust.load_root(session),

@@ -47,6 +47,9 @@ class DeviceView(BaseModel):
     inventory: dict[str, Any]
     clock_synchronised: bool | None
     problem: FailureView | None
+    revoked_utc: datetime | None = None
+    revoked_reason: str | None = None
+    retired_utc: datetime | None = None
     models: list[DeviceModelView]
 
 
@@ -65,6 +68,9 @@ def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
         inventory=device.inventory,
         clock_synchronised=report.clock_synchronised if report else None,
         problem=FailureView(code=problem.code, sentence=problem.sentence) if problem else None,
+        revoked_utc=device.revoked_utc,
+        revoked_reason=device.revoked_reason,
+        retired_utc=device.retired_utc,
         models=[
             _model_view(model, reported.get(model), shall.get(model))
             for model in sorted(reported.keys() | shall.keys())

@@ -16,7 +16,6 @@ from lamplighter_protocol.errors import LamplighterError
 
 AUTHORITY_LIFETIME: Final = timedelta(days=3650)
 LEAF_LIFETIME: Final = timedelta(days=365)
-DEVICE_LIFETIME: Final = timedelta(days=30)
 #: Clocks differ; a certificate is valid from a little before it was made.
 CLOCK_TOLERANCE: Final = timedelta(hours=1)
 

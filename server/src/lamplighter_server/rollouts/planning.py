@@ -39,7 +39,7 @@ async def take_devices(
     selected = [
         device
         for device in await devices.ls(session)
-        if policy.where.items() <= device.labels.items()
+        if policy.where.items() <= device.labels.items() and device.revoked_utc is None
     ]
     sealed = await confidential.is_protected(session, model)
     unable = {

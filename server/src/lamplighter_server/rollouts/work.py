@@ -15,6 +15,7 @@ from lamplighter_server.assignments.models import WantedModel
 from lamplighter_server.blobs import service as blobs
 from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
+from lamplighter_server.devices import revocation
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
 from lamplighter_server.rollouts import repository
@@ -102,6 +103,7 @@ class Work:
         device = self.devices[name]
         inventory = devices.read_inventory(device)
         try:
+            revocation.check_admitted(device)
             if self.sealed:
                 confidential.check_receiver(name, device.agreement_public, inventory)
             return assignments.choose_variant(self.manifest, inventory)

@@ -74,8 +74,7 @@ def _forbid_on_postgresql() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("device") as device:
-        device.drop_column("certificate_pem")
+    op.drop_column("device", "certificate_pem")
     for table in TABLES:  # its triggers go with it
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":

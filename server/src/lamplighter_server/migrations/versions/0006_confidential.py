@@ -40,5 +40,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("sealed_blob", "release_key", "confidential_model"):
         op.drop_table(table)
-    with op.batch_alter_table("device") as device:
-        device.drop_column("agreement_public")
+    op.drop_column("device", "agreement_public")

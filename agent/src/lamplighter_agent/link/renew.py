@@ -1,0 +1,71 @@
+"""A new certificate for the known key: asked for over HTTPS, and judged wherever it came from."""
+
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from lamplighter_agent.link.enrol import call
+from lamplighter_agent.link.tls import pinned_context
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.renewal import DOOR_PATH, MAX_REPLY_BYTES, Validity
+
+
+def ask_door(url: str, ca_pem: str, request: bytes, now_utc: datetime) -> bytes:
+    """Send a signed request to the devices' door, which wants no certificate. Blocks.
+
+    Returns:
+        The reply, for lamplighter_protocol.renewal.read_reply.
+
+    Raises:
+        LamplighterError: SERVER_UNREACHABLE, SERVER_UNTRUSTED, MESSAGE_TOO_LARGE, or what the
+            server answers.
+    """
+    context = pinned_context(ca_pem)
+    return call(url, DOOR_PATH, context, body=request, max_bytes=MAX_REPLY_BYTES, now_utc=now_utc)
+
+
+def read_validity(pem: str) -> Validity:
+    """From when to when a certificate is valid.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED.
+    """
+    return _validity(_load(pem))
+
+
+def is_newer(pem: str, *, current_pem: str, ca_pem: str) -> bool:
+    """Whether a certificate may and shall take the place of the current one.
+
+    Returns:
+        False if it does not last longer: the server has nothing newer, or an old one was replayed.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED; SERVER_UNTRUSTED if the pinned authority did not issue
+            it, or not to this device's name and key.
+    """
+    offered, current, authority = _load(pem), _load(current_pem), _load(ca_pem)
+    try:
+        offered.verify_directly_issued_by(authority)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
+        raise LamplighterError(
+            "SERVER_UNTRUSTED", "The invited CA did not issue the new certificate."
+        ) from error
+    if (offered.subject, offered.public_key()) != (current.subject, current.public_key()):
+        raise LamplighterError(
+            "SERVER_UNTRUSTED", "The new certificate is for another name or key."
+        )
+    return _validity(offered).until_utc > _validity(current).until_utc
+
+
+def _load(pem: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as error:
+        raise LamplighterError("MESSAGE_MALFORMED", f"Not a certificate: {error}.") from error
+
+
+def _validity(certificate: x509.Certificate) -> Validity:
+    return Validity(
+        from_utc=certificate.not_valid_before_utc, until_utc=certificate.not_valid_after_utc
+    )
