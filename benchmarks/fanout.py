@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import report
@@ -86,7 +87,9 @@ def _refused(error: Exception) -> None:
 def identity(context: Context, name: str, folder: Path) -> ssl.SSLContext:
     """A device's own key and certificate, as enrolment would give."""
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = context.authority.issue_device(name, key.public_key(), utc_now())
+    certificate = context.authority.issue_device(
+        name, key.public_key(), utc_now(), timedelta(days=1)
+    )
     paths = folder / f"{name}.pem", folder / f"{name}.key"
     paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
     paths[1].write_bytes(
