@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiomqtt
-from sqlalchemy import literal, select
+from sqlalchemy import delete, literal, select
 
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.telemetry import ONLINE, Event, seal
@@ -12,7 +12,7 @@ from lamplighter_server.assignments.models import AssignmentRow
 from lamplighter_server.blobs import service as blobs
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
-from lamplighter_server.devices.models import Device
+from lamplighter_server.devices.models import Certificate, Device
 from lamplighter_server.ingest.listener import Listener
 from lamplighter_server.outbox import service as outbox
 from lamplighter_server.outbox.models import OutboxRow
@@ -163,6 +163,7 @@ async def test_reports_and_telemetry_come_in_and_are_acknowledged(
     topics = context.topics
     digest = await put(context, b"chunk")
     async with running(relay(context), Listener(context).run()), board.client() as device:
+        await eventually(lambda: is_listening(context))  # else what comes counts as retained
         await device.subscribe(topics.device("cam-1", "ack"), qos=1)
         await device.publish(topics.device("cam-1", "presence"), ONLINE, qos=1, retain=True)
         raw = board.report(wants=(digest, "f" * 64))
@@ -189,6 +190,7 @@ async def test_bad_messages_are_counted_and_the_next_good_one_is_taken(
     context, board = site.context, await site.add_board("cam-1")
     ghost = await site.add_board("ghost")
     async with context.database.transaction() as session:
+        await session.execute(delete(Certificate).where(Certificate.device == "ghost"))
         await session.delete(await devices.get(session, "ghost"))
     topics = context.topics
     async with (
