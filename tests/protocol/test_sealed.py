@@ -1,3 +1,4 @@
+from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
@@ -6,8 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamplighter_protocol.assignment import ENCRYPTED, AssignedModel, Transfer
 from lamplighter_protocol.blobs import BlobRef, describe, split
-from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.canonical import decode, encode, sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES
 from lamplighter_protocol.sealed import (
@@ -142,6 +144,37 @@ def test_hostile_bytes_are_refused_with_a_code(raw: bytes) -> None:
 def test_a_key_is_not_wrapped_for_a_point_that_everybody_knows(public: bytes) -> None:
     with pytest.raises(LamplighterError, match="KEY_REFUSED"):
         wrap_key(KEY, public, TO)
+
+
+class EarlierModel(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent reads that knows of no transfers."""
+
+    model: str
+    release: int
+    manifest: BlobRef
+    variant: str
+
+
+def test_an_agent_from_before_reads_an_assignment_with_transfers_and_the_other_way_round() -> None:
+    now = datetime(2026, 5, 1, tzinfo=timezone.utc)
+    transfer = Transfer(kind=ENCRYPTED, sha256="a" * 64, wire_sha256="b" * 64, wire_size_bytes=20)
+    assigned = AssignedModel(
+        model="digits",
+        release=3,
+        manifest=describe(b"{}"),
+        variant="onnx-fp32",
+        not_before_utc=now,
+        deadline_utc=now,
+        transfers=(transfer,),
+        wrapped_key=wrap_key(KEY, PUBLIC, TO),
+    )
+    raw = encode(assigned)
+    assert decode(raw, AssignedModel, what="It", max_bytes=9_999) == assigned
+    assert decode(raw, EarlierModel, what="It", max_bytes=9_999).release == 3
+    fields = msgspec.to_builtins(assigned)
+    del fields["transfers"], fields["wrapped_key"]
+    earlier = decode(encode(fields), AssignedModel, what="It", max_bytes=9_999)
+    assert (earlier.transfers, earlier.wrapped_key) == ((), None)
 
 
 def test_the_bytes_are_those_of_every_version() -> None:
