@@ -4,10 +4,12 @@ What breaks the law is stored under tests/corpus/fuzz/, where the tests find it 
 """
 
 import argparse
+import logging
 import random
 import sys
 import time
 import traceback
+import warnings
 
 from tests.conformance.fuzz.decoders import DECODERS
 from tests.conformance.fuzz.law import CRASHERS, check_law
@@ -23,6 +25,8 @@ def main() -> int:
     parser.add_argument("--only", choices=DECODERS, help="one decoder")
     parser.add_argument("--start", type=int, default=None, help="the first number, to repeat a run")
     arguments = parser.parse_args()
+    logging.disable()
+    warnings.simplefilter("ignore")
     names = [arguments.only] if arguments.only else list(DECODERS)
     number = start = random.randrange(2**48) if arguments.start is None else arguments.start
     found: set[tuple[str, str]] = set()

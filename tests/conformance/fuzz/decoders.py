@@ -5,6 +5,7 @@ that key is the one who sends them.
 """
 
 import base64
+import io
 import json
 import tempfile
 from collections.abc import Callable
@@ -14,7 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import NameOID
 from securesystemslib.formats import encode_canonical
 from tests.agent.tuf_repository import Repository
 
@@ -49,7 +54,8 @@ from lamplighter_server.audit import chain, exported
 from lamplighter_server.devices.door import read_enrolment
 from lamplighter_server.devices.models import Device
 from lamplighter_server.devices.service import set_presence
-from lamplighter_server.pki.certificates import read_request
+from lamplighter_server.pki.certificates import build_authority, read_request
+from lamplighter_server.pki.judge import read_certificate
 from lamplighter_server.publishing.case import Case, read_case, write_case
 from lamplighter_server.rollouts.policy import read_policy
 from lamplighter_server.trust.roles import check_key, read_targets
@@ -113,9 +119,7 @@ def _unseal(
         if not sealed:
             body = msgspec.msgpack.encode(raw)[-len(raw) :] if raw else b""
             head: Any = {"boot": "b", "sequence": 1, "oldest": 1}
-            raw = telemetry.seal(
-                msgspec.Raw(body), key=key, device=DEVICE, stream=stream, **head
-            )
+            raw = telemetry.seal(msgspec.Raw(body), key=key, device=DEVICE, stream=stream, **head)
         return telemetry.unseal(raw, kind, key=key, device=DEVICE, stream=stream)
 
     return read
@@ -315,22 +319,20 @@ def _tensors(**of_each: Any) -> dict[str, Any]:
 
 _JSON_CALL: Final = json.dumps(_tensors(a={"data": [[0.5, 1]]}, b={"data": [7]})).encode()
 _HEAD: Final = json.dumps(
-    _tensors(
-        a={"parameters": {"binary_data_size": 8}}, b={"parameters": {"binary_data_size": 8}}
-    )
+    _tensors(a={"parameters": {"binary_data_size": 8}}, b={"parameters": {"binary_data_size": 8}})
 ).encode()
 _BINARY_CALL: Final = len(_HEAD).to_bytes(4, "big") + _HEAD + b"\x00" * 16
 
 
 def _signing_request() -> bytes:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.x509.oid import NameOID
-
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVICE)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name)
     signed = request.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.PEM)
+
+
+def _certificate() -> bytes:
+    return build_authority(_DEVICE_KEY, NOW_UTC).public_bytes(serialization.Encoding.PEM)
 
 
 def _enrolment_request() -> bytes:
@@ -393,10 +395,6 @@ def _read_rollout_policy(raw: bytes) -> object:
 
 
 def _golden_file() -> bytes:
-    import io
-
-    import numpy as np
-
     buffer = io.BytesIO()
     np.savez(buffer, image=np.zeros((2, 4), np.float32), label=np.zeros(2, np.int64))
     return buffer.getvalue()
@@ -422,9 +420,7 @@ DECODERS: Final[dict[str, Decoder]] = {
         (_seed("assignment.dsse.json"),),
     ),
     "assignment-of-a-thief": Decoder(
-        lambda raw: _accept_assignment(
-            dsse.sign(assignment.PAYLOAD_TYPE, raw, _DIRECTOR), _KEYS
-        ),
+        lambda raw: _accept_assignment(dsse.sign(assignment.PAYLOAD_TYPE, raw, _DIRECTOR), _KEYS),
         (_payload(_seed("assignment.dsse.json")),),
     ),
     "director-keys": Decoder(assignment.decode_director_keys, (_seed("director-keys.json"),)),
@@ -462,10 +458,12 @@ DECODERS: Final[dict[str, Decoder]] = {
     "provenance": Decoder(
         decode_provenance,
         (
-            b'{"format":1,"device":"pi-1","fleet":"main","roots":["AA=="],"targets":"AA==",'
-            b'"delegated":{},"director_keys":"AA==","assignment":"AA==","report":"AA==",'
-            b'"certificate_pem":"","ca_pem":"","releases":[{"model":"digits","manifest":"AA==",'
-            b'"evidence":null}]}',
+            (
+                b'{"format":1,"device":"pi-1","fleet":"main","roots":["AA=="],"targets":"AA==",'
+                b'"delegated":{},"director_keys":"AA==","assignment":"AA==","report":"AA==",'
+                b'"certificate_pem":"","ca_pem":"","releases":[{"model":"digits","manifest":"AA==",'
+                b'"evidence":null}]}'
+            ),
         ),
     ),
     # The agent
@@ -499,28 +497,31 @@ DECODERS: Final[dict[str, Decoder]] = {
     "status": Decoder(
         _in_file(read_status),
         (
-            b'{"pid":1,"device":"pi-1","fleet":"main","connected":true,"connection_problem":null,'
-            b'"models":[],"serve":{},"trust":null,"problem":null,"at_utc":"2026-01-01T00:00:00Z"}',
+            (
+                b'{"pid":1,"device":"pi-1","fleet":"main","connected":true,"connection_problem":null,'
+                b'"models":[],"serve":{},"trust":null,"problem":null,"at_utc":"2026-01-01T00:00:00Z"}'
+            ),
         ),
     ),
     "inference": Decoder(_infer, (_JSON_CALL, _BINARY_CALL)),
     "worker": Decoder(
         lambda raw: msgspec.json.decode(raw, type=port.FromWorker),
         (b'{"type":"beat","requests":1,"predicted":[],"latency":[],"errors":{},"rss_mb":1.0}',),
-        expected=(ValueError,),  # the supervisor kills a worker that speaks nonsense
+        expected=(ValueError, RecursionError),  # the supervisor kills a worker that speaks nonsense
     ),
     "golden": Decoder(_in_file(read_golden), (_golden_file(),)),
     # The server
     "enrolment": Decoder(read_enrolment, (_enrolment_request(),)),
-    "signing-request": Decoder(
-        lambda raw: read_request(_text(raw), DEVICE), (_signing_request(),)
-    ),
+    "signing-request": Decoder(lambda raw: read_request(_text(raw), DEVICE), (_signing_request(),)),
+    "certificate": Decoder(lambda raw: read_certificate(_text(raw)), (_certificate(),)),
     "presence": Decoder(lambda raw: set_presence(Device(id=DEVICE), raw), (b"online", b"offline")),
     "rollout-policy": Decoder(
         _read_rollout_policy,
         (
-            b'{"where":{"site":"a"},"waves":["1","25%","100%"],"deadline_s":60,'
-            b'"max_failed_share":5,"pause_after_waves":[0]}',
+            (
+                b'{"where":{"site":"a"},"waves":["1","25%","100%"],"deadline_s":60,'
+                b'"max_failed_share":5,"pause_after_waves":[0]}'
+            ),
         ),
     ),
     "audit-export": Decoder(_read_log, (_log_file(),)),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -133,5 +134,5 @@ def load_identity(link: Path) -> Identity:
             telemetry_key=(link / "telemetry.key").read_bytes(),
             signer=dsse.SoftwareSigner(key),
         )
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, UnsupportedAlgorithm, RecursionError) as error:
         raise LamplighterError("STORE_CORRUPT", f"The identity is damaged: {error}.") from error
