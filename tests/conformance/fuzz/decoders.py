@@ -176,7 +176,7 @@ def _sign_again(raw: bytes, role: str) -> bytes:
     """Sign whatever the metadata says now; what cannot be signed stays as it is."""
     try:
         signed = json.loads(raw)["signed"]
-        body = encode_canonical(signed).encode()
+        body = str(encode_canonical(signed)).encode()
         signature = _REPOSITORY.signers[role][0].sign(body).to_dict()
         keyid = _REPOSITORY.signers[role][0].public_key.keyid
         return json.dumps(
@@ -249,8 +249,8 @@ def _open_outbox(path: Path) -> None:
     try:
         outbox.put("event", telemetry.Event(at_utc=NOW_UTC, kind="started"))
         for stream in ("window", "vitals", "event"):
-            outbox.oldest(stream)  # type: ignore[arg-type]
-            outbox.waiting(stream, 0, 10)  # type: ignore[arg-type]
+            outbox.oldest(stream)
+            outbox.waiting(stream, 0, 10)
     finally:
         outbox.close()
 

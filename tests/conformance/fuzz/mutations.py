@@ -7,7 +7,7 @@ from typing import Any, Final
 
 MAX_MUTATIONS: Final = 4
 #: Values that decoders tend to forget, as they stand in JSON.
-NASTY: Final = (
+NASTY: Final[tuple[Any, ...]] = (
     *(None, True, False, 0, -1, 0.5, -0.0, 1e308, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1),
     *(10**400, float("nan"), float("inf"), "", "\x00", "\ud800", "../../etc/passwd", "a" * 70_000),
     *("1" * 5000, "٣", "9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+23:59", "1970-01-01T00"),
