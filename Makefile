@@ -1,7 +1,7 @@
 # Everything that people and CI run. `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt lint types imports licences docs conformance bench hil build lock clean
+.PHONY: help setup demo test check fmt lint types imports licences docs conformance fuzz bench hil build lock clean
 
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
@@ -57,6 +57,9 @@ bench: $(DEV) ## Run one benchmark: make bench NAME=story
 conformance: $(DEV) ## Run our conformance tests and the public suite for TUF clients
 	@$(BIN)/pytest tests/conformance $(ARGS)
 	@sh tools/tuf_conformance.sh
+
+fuzz: $(DEV) ## Fuzz every decoder: make fuzz [ARGS="--seconds 600 --only manifest"]
+	@$(BIN)/python -m tests.conformance.fuzz $(ARGS)
 
 hil: $(DEV) ## Run the hardware-in-the-loop tests
 	@$(BIN)/pytest hil-tests $(ARGS)

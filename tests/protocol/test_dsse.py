@@ -66,3 +66,16 @@ def test_other_kinds_of_keys_are_refused() -> None:
     weak = ec.generate_private_key(ec.SECP384R1()).public_key()
     with pytest.raises(LamplighterError, match="Ed25519 or ECDSA P-256"):
         dsse.load_public(dsse.public_pem(weak))
+
+
+def test_deep_nesting_in_an_envelope_is_malformed() -> None:
+    with pytest.raises(LamplighterError, match="MESSAGE_MALFORMED"):
+        dsse.verify(b'{"payload":' + b'{"a":' * 3000, KIND, KEYS)
+
+
+def test_a_key_of_an_unknown_kind_is_malformed() -> None:
+    # A SubjectPublicKeyInfo whose algorithm nobody knows.
+    der = bytes.fromhex("302a300506032b6570032100") + b"k" * 32
+    unknown = base64.b64encode(der.replace(b"\x2b\x65\x70", b"\x2b\x61\x70")).decode()
+    with pytest.raises(LamplighterError, match="MESSAGE_MALFORMED"):
+        dsse.load_public(f"-----BEGIN PUBLIC KEY-----\n{unknown}\n-----END PUBLIC KEY-----\n")

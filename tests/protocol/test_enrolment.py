@@ -1,3 +1,5 @@
+import base64
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
@@ -43,3 +45,9 @@ def test_both_ends_agree_on_a_key_that_names_the_device() -> None:
     assert key == telemetry_key(theirs, ours_public, "pi-1")
     assert len(key) == 32
     assert key != telemetry_key(theirs, ours_public, "pi-2")
+
+
+def test_deep_nesting_in_an_invitation_is_refused() -> None:
+    packed = b"\x81\xa1x" + b"\x91" * 5000 + b"\xc0"
+    with pytest.raises(LamplighterError, match="INVITATION_INVALID"):
+        decode_invitation("lamp1." + base64.urlsafe_b64encode(packed).decode())

@@ -44,3 +44,9 @@ def test_what_a_device_may_do_names_only_itself() -> None:
     assert own
     assert all(topic.startswith("lamp/1/main/d/pi-1/") for topic in own)
     assert not set(topics.device_may_read("pi-1")) & set(topics.device_may_write("pi-1"))
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "007", "\u0663", "-1", "1\n"])
+def test_a_chunk_number_is_written_in_one_way_only(number: str) -> None:
+    with pytest.raises(LamplighterError, match="MESSAGE_MALFORMED"):
+        Topics("main").parse_chunk(f"lamp/1/main/blob/{'0' * 64}/{number}")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -81,7 +81,7 @@ def load_public(pem: str) -> PublicKey:
     """
     try:
         public = serialization.load_pem_public_key(pem.encode())
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise LamplighterError("MESSAGE_MALFORMED", f"Not a public key: {error}.") from error
     if isinstance(public, ed25519.Ed25519PublicKey) or (
         isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, ec.SECP256R1)
@@ -164,7 +164,7 @@ def _open(raw: bytes, max_bytes: int) -> tuple[_Envelope, bytes, list[tuple[str,
         signatures = [
             (item.keyid, base64.b64decode(item.sig, validate=True)) for item in envelope.signatures
         ]
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LamplighterError(
             "MESSAGE_MALFORMED", f"The envelope is malformed: {error}."
         ) from error

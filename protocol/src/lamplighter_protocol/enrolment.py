@@ -71,7 +71,7 @@ def decode_invitation(text: str) -> Invitation:
         body = text.removeprefix(_PREFIX)
         raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
         return msgspec.msgpack.decode(raw, type=Invitation)
-    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+    except (ValueError, binascii.Error, msgspec.MsgspecError, RecursionError) as error:
         raise LamplighterError(
             "INVITATION_INVALID", f"The invitation cannot be read: {error}."
         ) from error

@@ -1,5 +1,6 @@
 """The MQTT topics (design 3.3): built, parsed and permitted here and nowhere else."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,6 +8,7 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import check_name
 
 ROOT: Final = "lamp/1"
+_CHUNK: Final = re.compile(r"([0-9a-f]{64})/(0|[1-9][0-9]{0,8})")
 
 DEVICE_READS: Final = ("desired", "ack", "cmd/+", "rpc/+/reply")
 DEVICE_WRITES: Final = (
@@ -71,10 +73,10 @@ class Topics:
             LamplighterError: MESSAGE_MALFORMED.
         """
         head, _, tail = topic.partition(f"{ROOT}/{self.fleet}/blob/")
-        sha256, _, number = tail.partition("/")
-        if head or len(sha256) != 64 or not number.isdecimal():
+        found = _CHUNK.fullmatch(tail)
+        if head or found is None:
             raise LamplighterError("MESSAGE_MALFORMED", f"Unexpected topic {topic!r}.")
-        return sha256, int(number)
+        return found[1], int(found[2])
 
     def parse_trust(self, topic: str) -> str:
         """Return the file name of a trust topic.

@@ -1,9 +1,10 @@
 import os
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
-from lamplighter_agent.app.status import Status, describe
+from lamplighter_agent.app.status import Status, describe, read_status
 from lamplighter_protocol.reported import TrustState
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
@@ -41,3 +42,10 @@ def test_the_offline_policy_is_told_in_one_line(state: TrustState | None, line: 
     )
     told = describe(status).splitlines()[-1]
     assert told == f"trust: {line}; serving never stops"
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b'{"a":' * 5000, b'{"pid":18446744073709551616}'])
+def test_a_damaged_file_says_nothing(tmp_path: Path, raw: bytes) -> None:
+    place = tmp_path / "status.json"
+    place.write_bytes(raw)
+    assert read_status(place) is None

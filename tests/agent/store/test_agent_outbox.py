@@ -106,3 +106,25 @@ def test_it_is_durable_against_power_cuts(tmp_path: Path) -> None:
     outbox.close()
     with pytest.raises(sqlite3.ProgrammingError):
         outbox.put("event", event())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE message RENAME COLUMN boot TO boat",
+        "UPDATE stream SET next = 1",
+        "UPDATE stream SET dropped = -1",
+    ],
+)
+def test_an_outbox_with_a_damaged_row_or_schema_is_set_aside(tmp_path: Path, damage: str) -> None:
+    outbox = make(tmp_path)
+    outbox.put("event", event())
+    outbox.close()
+    database = sqlite3.connect(tmp_path / "outbox.sqlite3")
+    with database:
+        database.execute(damage)
+    database.close()
+    again = make(tmp_path)
+    assert again.put("event", event()) > 1_000_000
+    assert (tmp_path / "outbox.sqlite3.damaged").exists()
+    again.close()

@@ -21,7 +21,7 @@ def test_a_new_first_trust_begins_anew(tmp_path: Path) -> None:
     assert HighWaterFile(path, OTHER).mark is None
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"null", b'{"mark": 1}', b"\xff"])
+@pytest.mark.parametrize("raw", [b"", b"{", b"null", b'{"mark": 1}', b"\xff", b'{"x":' * 5000])
 def test_a_damaged_file_is_set_aside(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "high-water.json"
     path.write_bytes(raw)

@@ -75,3 +75,12 @@ def test_no_identity_and_half_an_identity_are_expected_errors(tmp_path: Path) ->
     identity.key_file.unlink()
     with pytest.raises(LamplighterError, match="STORE_CORRUPT"):
         load_identity(tmp_path / "identity")
+
+
+def test_a_key_on_an_unknown_curve_is_damage(tmp_path: Path) -> None:
+    identity = save(tmp_path / "identity")
+    pem = identity.key_file.read_text().replace("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEH", "{}")
+    curve = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AweH"
+    identity.key_file.write_text(pem.format(curve))
+    with pytest.raises(LamplighterError, match="STORE_CORRUPT"):
+        load_identity(tmp_path / "identity")

@@ -35,7 +35,9 @@ def test_what_is_written_is_read_after_a_restart(tmp_path: Path) -> None:
     assert Journal(tmp_path / "journal.json").document.models == {}
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b'{"models": 7}', b"[]"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"\xff\xfe", b'{"models": 7}', b"[]", b'{"x":' * 5000]
+)
 def test_a_damaged_journal_is_set_aside(tmp_path: Path, damage: bytes) -> None:
     place = tmp_path / "journal.json"
     first = Journal(place)

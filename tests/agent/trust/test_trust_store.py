@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamplighter_agent.trust.policies import decode_policies
 from lamplighter_agent.trust.store import Store
 from lamplighter_protocol.errors import LamplighterError
 
@@ -76,3 +77,8 @@ def test_a_full_disk_leaves_the_old_set(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(LamplighterError, match="DISK_FULL"):
             Store(tmp_path).save({"a.json": b"2"})
     assert Store(tmp_path).load() == {"a.json": b"1"}
+
+
+@pytest.mark.parametrize("raw", [b"", b'{"\xff":', b'{"a":' * 5000, b"[]"])
+def test_damaged_policies_say_nothing(raw: bytes) -> None:
+    assert decode_policies(raw) == {}

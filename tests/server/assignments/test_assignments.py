@@ -242,3 +242,23 @@ async def test_a_revoked_device_is_told_nothing_any_more(stage: Any) -> None:
         assert await assignments.wanted(session, ["cam-1"]) != []
         await revocation.retire(context, session, "cam-1")
         assert list(await assignments.wanted(session, ["cam-1"])) == []
+
+
+async def test_a_board_that_enrols_anew_gets_what_was_wanted_and_time_to_fetch_it(
+    stage: Any,
+) -> None:
+    context = stage.context
+    await stage.add_device("cam-1")
+    await stage.add_device("cam-2")
+    await stage.add_release("digits", 1)
+    async with context.database.transaction() as session:
+        await want(stage, session, "digits", 1)
+        await assignments.issue(context, session, ["cam-1"], stage.now)
+    stage.later(7200)  # after the deadline of its rollout
+    async with context.database.transaction() as session:
+        for name in ("cam-1", "cam-2"):
+            await assignments.welcome(context, session, name)
+    desired = await stage.desired("cam-1")
+    assert desired.generation == Generation(1, 2)
+    assert desired.models[0].deadline_utc > stage.now
+    assert await stage.desired("cam-2") is None

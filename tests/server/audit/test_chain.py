@@ -199,3 +199,8 @@ def test_a_file_without_heads_is_refused() -> None:
     for text in ("", "nothing here", f"{chain.PAYLOAD_TYPE} {{ cut"):
         with pytest.raises(LamplighterError, match="AUDIT_HEAD_INVALID"):
             find_envelopes(text)
+
+
+def test_deep_nesting_in_a_kept_head_is_refused() -> None:
+    with pytest.raises(LamplighterError, match="AUDIT_HEAD_INVALID"):
+        find_envelopes(f"{chain.PAYLOAD_TYPE} " + '{"line":' * 5000)

@@ -1,3 +1,4 @@
+import base64
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,3 +92,15 @@ def test_the_servers_certificate_is_good_for_its_names_only(tmp_path: Path) -> N
     assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
     assert names.get_values_for_type(x509.DNSName) == ["localhost", "lamps.example"]
     assert dsse.key_id(leaf.public_key()) != dsse.key_id(authority.key.public_key())  # type: ignore[arg-type]
+
+
+def test_a_request_or_certificate_of_an_unknown_version_is_malformed() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = x509.load_pem_x509_csr(request_pem(key, "pi-1").encode()).public_bytes(
+        serialization.Encoding.DER
+    )
+    at = der.index(b"\x02\x01\x00")
+    changed = base64.b64encode(der[: at + 2] + b"\x04" + der[at + 3 :]).decode()
+    pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{changed}\n-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(LamplighterError, match="MESSAGE_MALFORMED"):
+        read_request(pem, "pi-1")

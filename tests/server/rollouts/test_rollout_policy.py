@@ -101,3 +101,8 @@ def test_another_seed_chooses_other_canaries() -> None:
         for seed in range(20)
     }
     assert len(first) > 5
+
+
+def test_text_that_is_no_unicode_is_refused() -> None:
+    with pytest.raises(LamplighterError, match="ROLLOUT_INVALID"):
+        read_policy({"\ud800": 1})

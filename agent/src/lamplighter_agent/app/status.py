@@ -4,6 +4,7 @@ import contextlib
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -24,7 +25,7 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The agent at one moment."""
 
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     device: Name
     fleet: Name
     connected: bool
@@ -52,7 +53,7 @@ def read_status(path: Path) -> Status | None:
     """
     try:
         status = msgspec.json.decode(path.read_bytes(), type=Status)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
         return None
     return msgspec.structs.replace(status, running=_is_alive(status.pid))
 

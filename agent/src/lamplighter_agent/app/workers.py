@@ -189,7 +189,7 @@ class WorkerProcess:
             while line := await out.readline():
                 self.heard_mono = self._loop.time()
                 self._take(_DECODER.decode(line))
-        except (ValueError, msgspec.MsgspecError) as error:
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
             _LOG.error("worker %d speaks nonsense: %s", self.pid, error)
             self.kill()
         await self._process.wait()

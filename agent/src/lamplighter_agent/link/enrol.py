@@ -79,7 +79,7 @@ def enrol(
         reply = msgspec.json.decode(raw, type=EnrolmentReply)
         derived = telemetry_key(agreement, reply.agreement_public, invitation.device)
         certificate = x509.load_pem_x509_certificate(reply.certificate_pem.encode())
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError, x509.InvalidVersion) as error:
         raise LamplighterError(
             "MESSAGE_MALFORMED", f"The server's reply is malformed: {error}."
         ) from error
@@ -98,7 +98,7 @@ def _fetch_ca(invitation: Invitation) -> str:
     raw = call(invitation.url, "/api/v1/enrol/ca", context, max_bytes=_MAX_CA_BYTES)
     try:
         der = x509.load_pem_x509_certificate(raw).public_bytes(serialization.Encoding.DER)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise LamplighterError(
             "SERVER_UNTRUSTED", "The server has no readable CA certificate."
         ) from error
@@ -174,7 +174,7 @@ def call(
 def _refusal(status: int, raw: bytes) -> LamplighterError:
     try:
         failure = msgspec.json.decode(raw, type=Failure)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         failure = None
     if failure is None or failure.code not in CATALOGUE:
         return LamplighterError("SERVER_UNREACHABLE", f"The server answers with status {status}.")

@@ -39,7 +39,7 @@ class HighWaterFile:
             document = msgspec.json.decode(self._path.read_bytes(), type=_Document)
         except FileNotFoundError:
             return None
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             _LOG.error("STORE_CORRUPT: %s is set aside: %s", self._path.name, error)
             self._path.replace(self._path.with_name(f"{self._path.name}.damaged"))
             return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -155,7 +156,7 @@ def load_identity(link: Path) -> Identity:
             signer=dsse.SoftwareSigner(key),
             agreement=_load_agreement(link / "agreement.key"),
         )
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, UnsupportedAlgorithm, RecursionError) as error:
         raise LamplighterError("STORE_CORRUPT", f"The identity is damaged: {error}.") from error
 
 

@@ -45,7 +45,7 @@ class Journal:
             self.document = msgspec.json.decode(path.read_bytes(), type=Document)
         except FileNotFoundError:
             self.document = Document()
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             _LOG.error("STORE_CORRUPT: the journal is set aside: %s", error)
             path.replace(path.with_name(f"{path.name}.damaged"))
             self.was_damaged = True

@@ -29,6 +29,11 @@ CREATE TABLE IF NOT EXISTS stream (
     name TEXT PRIMARY KEY, next INTEGER NOT NULL, dropped INTEGER NOT NULL
 );
 """
+#: Also reads every column, which a damaged schema would not have.
+_USED_AGAIN: Final = """
+SELECT sequence, boot, body FROM message JOIN stream ON stream = name
+WHERE sequence >= next OR dropped < 0 LIMIT 1
+"""
 
 
 @dataclass(frozen=True)
@@ -59,20 +64,14 @@ class Outbox:
     def __init__(self, path: Path, *, boot: str, max_bytes: int) -> None:
         self._boot = boot
         self._max_bytes = max_bytes
-        first = 1
         try:
-            self._database = _open(path)
-        except sqlite3.DatabaseError as error:
+            self._database = _open(path, first=1)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             _LOG.error("STORE_CORRUPT: the outbox is set aside: %s", error)
             path.replace(path.with_name(f"{path.name}.damaged"))
             for suffix in ("-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._database = _open(path)
-            first = int(time.time() * 1000)
-        with self._database:
-            self._database.executemany(
-                "INSERT OR IGNORE INTO stream VALUES (?, ?, 0)", [(name, first) for name in STREAMS]
-            )
+            self._database = _open(path, first=int(time.time() * 1000))
         self._size_bytes = self._measure()
 
     def _measure(self) -> int:
@@ -165,7 +164,7 @@ class Outbox:
         self._database.close()
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, first: int) -> sqlite3.Connection:
     database = sqlite3.connect(path)
     try:
         database.execute("PRAGMA journal_mode = WAL")
@@ -174,6 +173,13 @@ def _open(path: Path) -> sqlite3.Connection:
         (state,) = database.execute("PRAGMA quick_check").fetchone()
         if state != "ok":
             raise sqlite3.DatabaseError(state)
+        with database:
+            database.executemany(
+                "INSERT OR IGNORE INTO stream (name, next, dropped) VALUES (?, ?, 0)",
+                [(name, first) for name in STREAMS],
+            )
+        if database.execute(_USED_AGAIN).fetchone() is not None:
+            raise sqlite3.DatabaseError("a sequence would be used twice")
     except BaseException:
         database.close()
         raise

@@ -18,7 +18,7 @@ def read_floor(files: Mapping[str, bytes]) -> datetime:
     """The floor of a verified set; 1970 where there is none."""
     try:
         return msgspec.json.decode(files.get(FLOOR, b""), type=datetime)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return _NEVER
 
 

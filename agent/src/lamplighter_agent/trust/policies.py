@@ -21,7 +21,7 @@ def decode_policies(raw: bytes) -> dict[Name, ModelPolicy]:
     """What it kept; nothing where the storage is damaged."""
     try:
         return msgspec.json.decode(raw, type=dict[Name, ModelPolicy])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return {}
 
 

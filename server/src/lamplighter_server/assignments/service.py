@@ -150,6 +150,23 @@ async def answer(context: Context, session: AsyncSession, device: str, report: R
         await issue(context, session, [device], context.clock())
 
 
+async def welcome(context: Context, session: AsyncSession, device: str) -> None:
+    """Issue to a board that has enrolled anew what was wanted of that name.
+
+    Deadlines begin again, and keys of confidential releases are wrapped for its new key.
+
+    Raises:
+        LamplighterError: As `issue`.
+    """
+    if await newest(session, device) is None:
+        return
+    now_utc = context.clock()
+    deadline_utc = now_utc + timedelta(seconds=context.settings.assignment_lifetime_s)
+    for item in await wanted(session, [device]):
+        item.deadline_utc = deadline_utc
+    await issue(context, session, [device], now_utc)
+
+
 async def wanted(
     session: AsyncSession, device_ids: Collection[str] | None = None
 ) -> Sequence[WantedModel]:

@@ -108,7 +108,7 @@ def find_envelopes(text: str) -> list[bytes]:
             raw = row[row.index("{") :].strip().encode()
             try:
                 found.append(bytes(msgspec.json.decode(raw, type=Row).head) or raw)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, RecursionError) as error:
                 raise LamplighterError(
                     "AUDIT_HEAD_INVALID", f"A signed head cannot be read: {error}."
                 ) from error

@@ -24,17 +24,24 @@ async def get_ca(context: ContextDep) -> Response:
 @router.post("")
 async def post_enrol(request: Request, context: ContextDep, session: SessionDep) -> Response:
     """Enrol: JSON of EnrolmentRequest in, JSON of EnrolmentReply out."""
+    body = read_enrolment(await request.body())
+    reply = await service.enrol(context, session, body)
+    await assignments.welcome(context, session, body.device)
+    return Response(msgspec.json.encode(reply), media_type="application/json")
+
+
+def read_enrolment(raw: bytes) -> EnrolmentRequest:
+    """Read what a device without a certificate sends.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED.
+    """
     try:
-        body = msgspec.json.decode(await request.body(), type=EnrolmentRequest)
+        return msgspec.json.decode(raw, type=EnrolmentRequest)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LamplighterError(
             "MESSAGE_MALFORMED", f"The enrolment request is malformed: {error}."
         ) from error
-    reply = await service.enrol(context, session, body)
-    if await assignments.newest(session, body.device) is not None:
-        # Keys in its former assignment are wrapped for the key that it has just given up.
-        await assignments.issue(context, session, [body.device], context.clock())
-    return Response(msgspec.json.encode(reply), media_type="application/json")
 
 
 @router.post("/renew")

@@ -18,6 +18,13 @@ AUTHORITY_LIFETIME: Final = timedelta(days=3650)
 LEAF_LIFETIME: Final = timedelta(days=365)
 #: Clocks differ; a certificate is valid from a little before it was made.
 CLOCK_TOLERANCE: Final = timedelta(hours=1)
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.InvalidVersion,
+)
 
 
 def build_authority(key: ec.EllipticCurvePrivateKey, now_utc: datetime) -> x509.Certificate:
@@ -75,7 +82,7 @@ def read_request(csr_pem: str, device: str) -> dsse.PublicKey:
         )
         signed = request.is_signature_valid
         names = [item.value for item in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except _UNREADABLE as error:
         raise LamplighterError(
             "MESSAGE_MALFORMED", f"The signing request cannot be read: {error}."
         ) from error

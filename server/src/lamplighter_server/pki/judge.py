@@ -18,7 +18,7 @@ def read_certificate(pem: str) -> x509.Certificate:
     """
     try:
         return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise LamplighterError("MESSAGE_MALFORMED", f"Not a certificate: {error}.") from error
 
 

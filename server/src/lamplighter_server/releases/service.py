@@ -126,7 +126,7 @@ def _check_complete(objects: ObjectStore, manifest: Manifest) -> None:
 def _read_evidence(raw: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LamplighterError(
             "MESSAGE_MALFORMED", f"The evidence cannot be read: {error}."
         ) from error

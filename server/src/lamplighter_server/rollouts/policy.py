@@ -82,7 +82,7 @@ def read_policy(raw: Mapping[str, Any]) -> Policy:
     """
     try:
         return msgspec.convert(raw, Policy)
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # also text that is no Unicode
         raise LamplighterError("ROLLOUT_INVALID", f"The policy is not valid: {error}.") from error
 
 

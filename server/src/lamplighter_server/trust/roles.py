@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from securesystemslib.signer import KEY_TYPE_ED25519, Key, SSlibKey
@@ -87,7 +88,7 @@ def check_key(key: Key) -> None:
         else:
             public = load_pem_public_key(key.keyval["public"].encode())
             own = SSlibKey.from_crypto(public, scheme=key.scheme)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UnsupportedAlgorithm) as error:
         raise LamplighterError("MESSAGE_MALFORMED", f"Not a TUF key: {error}.") from error
     if key != own:
         raise LamplighterError("TRUST_REFUSED", f"The key {key.keyid} is not what its id says.")
