@@ -1,3 +1,4 @@
+import resource
 import stat
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from lamplighter_agent.store.identity import (
     Identity,
     load_identity,
     new_key,
+    replace_certificate,
     save_identity,
 )
 from lamplighter_protocol.errors import LamplighterError
@@ -43,6 +45,29 @@ def test_a_new_identity_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     save(tmp_path / "identity")
     save(tmp_path / "identity", b"n" * 32)
     assert load_identity(tmp_path / "identity").telemetry_key == b"n" * 32
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_renewed_certificate_changes_nothing_else(tmp_path: Path) -> None:
+    identity = save(tmp_path / "identity")
+    before = {path.name: path.read_bytes() for path in identity.directory.iterdir()}
+    replace_certificate(identity.directory, "renewed")
+    after = {path.name: path.read_bytes() for path in identity.directory.iterdir()}
+    assert after == {**before, "device.pem": b"renewed"}
+    assert stat.S_IMODE(identity.key_file.stat().st_mode) == 0o600
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_full_disk_leaves_the_identity_as_it_was_and_no_secrets_beside_it(tmp_path: Path) -> None:
+    identity = save(tmp_path / "identity")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+    try:
+        with pytest.raises(LamplighterError, match="DISK_FULL"):
+            replace_certificate(identity.directory, "renewed " * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert load_identity(identity.directory).certificate_file.read_text() == "certificate"
     assert len(list(tmp_path.iterdir())) == 2
 
 
