@@ -1,3 +1,4 @@
+import resource
 import stat
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lamplighter_agent.store.identity import (
     Identity,
     load_identity,
     new_key,
+    replace_certificate,
     save_identity,
 )
 from lamplighter_protocol.errors import LamplighterError
@@ -63,6 +65,29 @@ def test_an_identity_from_before_agreement_keys_were_kept_still_serves(tmp_path:
         load_identity(tmp_path / "identity")
     key_file.unlink()
     assert load_identity(tmp_path / "identity").agreement is None
+
+
+def test_a_renewed_certificate_changes_nothing_else(tmp_path: Path) -> None:
+    identity = save(tmp_path / "identity")
+    before = {path.name: path.read_bytes() for path in identity.directory.iterdir()}
+    replace_certificate(identity.directory, "renewed")
+    after = {path.name: path.read_bytes() for path in identity.directory.iterdir()}
+    assert after == {**before, "device.pem": b"renewed"}
+    assert stat.S_IMODE(identity.key_file.stat().st_mode) == 0o600
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_full_disk_leaves_the_identity_as_it_was_and_no_secrets_beside_it(tmp_path: Path) -> None:
+    identity = save(tmp_path / "identity")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+    try:
+        with pytest.raises(LamplighterError, match="DISK_FULL"):
+            replace_certificate(identity.directory, "renewed " * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert load_identity(identity.directory).certificate_file.read_text() == "certificate"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_no_identity_and_half_an_identity_are_expected_errors(tmp_path: Path) -> None:

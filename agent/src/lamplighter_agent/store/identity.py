@@ -122,16 +122,20 @@ def replace_certificate(link: Path, certificate_pem: str) -> None:
 
 
 def _replace(link: Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder, let the link point to it, and remove every other one: secrets lie in them."""
     directory = link.with_name(f"{link.name}-{os.urandom(4).hex()}")
-    old = link.resolve() if link.is_symlink() else None
-    with disk_errors():
-        directory.mkdir(parents=True, mode=0o700)
-        for name, raw in files.items():
-            write_synced(directory / name, raw, 0o600 if name in _SECRET else 0o644)
-        fsync_directory(directory)
-        point(link, directory.name)
-    if old is not None and old != directory.resolve():
-        shutil.rmtree(old)
+    try:
+        with disk_errors():
+            directory.mkdir(parents=True, mode=0o700)
+            for name, raw in files.items():
+                write_synced(directory / name, raw, 0o600 if name in _SECRET else 0o644)
+            fsync_directory(directory)
+            point(link, directory.name)
+    finally:
+        current = link.resolve()
+        for other in link.parent.glob(f"{link.name}-*"):
+            if other.resolve() != current:
+                shutil.rmtree(other)
 
 
 def load_identity(link: Path) -> Identity:
