@@ -1,6 +1,7 @@
 """The whole surface of a worker over real sockets, with a model that is a fake."""
 
 import asyncio
+import gzip
 import http.client
 import json
 import socket
@@ -172,6 +173,13 @@ async def test_too_large_a_body_is_refused_announced_or_not(client: httpx.AsyncC
     response = await client.post(f"{MODEL}/infer", content=chunks())
     assert (response.status_code, code(response)) == (413, "MESSAGE_TOO_LARGE")
     assert (await client.get("/v2/health/live")).status_code == 200
+
+
+async def test_a_compressed_body_is_not_unpacked(client: httpx.AsyncClient) -> None:
+    body = gzip.compress(bytes(2**24))
+    headers = {"Content-Encoding": "gzip"}
+    response = await client.post(f"{MODEL}/infer", content=body, headers=headers)
+    assert (response.status_code, code(response)) == (400, "REQUEST_INVALID")
 
 
 async def test_a_request_cut_off_in_the_middle_harms_nobody(

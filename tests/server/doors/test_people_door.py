@@ -1,3 +1,4 @@
+import gzip
 from collections.abc import Callable
 
 import httpx
@@ -13,6 +14,13 @@ async def test_refusals_have_one_shape(people: httpx.AsyncClient, code_of: Code)
     assert (answer.status_code, code_of(answer)) == (422, "MESSAGE_MALFORMED")
     answer = await people.post("/api/v1/trust/bootstrap", content=b"x" * 17_000_000)
     assert (answer.status_code, code_of(answer)) == (413, "MESSAGE_TOO_LARGE")
+
+
+async def test_a_compressed_body_is_not_unpacked(people: httpx.AsyncClient, code_of: Code) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    body = gzip.compress(b'{"device":"pi-1","labels":{}}')
+    answer = await people.post("/api/v1/devices/invitations", content=body, headers=headers)
+    assert (answer.status_code, code_of(answer)) == (400, "MESSAGE_MALFORMED")
 
 
 async def test_the_figures_start_at_nothing(people: httpx.AsyncClient) -> None:

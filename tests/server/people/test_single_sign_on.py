@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import RSAKey
 from tests.server.people.oidc_provider import OidcProvider
 
+from lamplighter_protocol.errors import CATALOGUE
 from lamplighter_protocol.names import NAME_PATTERN
 from lamplighter_server.people.access import Role
 from lamplighter_server.people.identity import Identity
@@ -166,7 +167,7 @@ async def test_a_forged_signature_is_refused(
     else:
         provider.alg = "HS256"
     refused = await go(house)
-    assert refused.status_code == 403
+    assert refused.status_code == CATALOGUE["SIGN_ON_REFUSED"].http_status
     assert "id token is not valid" in refused.text
 
 

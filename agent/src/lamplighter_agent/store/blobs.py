@@ -28,8 +28,11 @@ class PartialBlob:
         self._path = path
         self._final = final
         self._sync = sync
+        if path.is_symlink():
+            path.unlink()
+            raise LamplighterError("STORE_CORRUPT", f"{path.name[:12]} was a link; it is removed.")
         with disk_errors():
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         self.lacking = {number for number in range(blob.chunk_count) if not self._is_there(number)}
 
     def _is_there(self, number: int) -> bool:

@@ -91,6 +91,7 @@ class Trust:
         beside = place.with_name(name + "~")
         try:
             with disk_errors():
+                beside.unlink(missing_ok=True)  # what stands there may be a link
                 beside.write_bytes(payload)
                 beside.replace(place)
         except LamplighterError:
