@@ -71,43 +71,6 @@ async def publish_in_vain(client: aiomqtt.Client, topic: str) -> None:
             await client.publish(topic, b"forbidden", qos=1, timeout=0.2)
 
 
-async def test_a_device_writes_only_its_own_topics(site: Any) -> None:
-    topics = site.context.topics
-    board = await site.add_board("cam-1")
-    async with own_client(site, INGEST) as listener:
-        await listener.subscribe("lamp/#", qos=1)
-        for topic in (
-            topics.device("cam-2", "window"),
-            topics.device("cam-1", "desired"),
-            topics.device("cam-1", "ack"),
-            topics.trust("index"),
-            topics.chunk("a" * 64, 0),
-            "lamp/1/other/d/cam-1/window",
-        ):
-            await publish_in_vain(board.client(), topic)
-        async with board.client() as device:
-            for leaf in ("reported", "presence", "window", "vitals", "event"):
-                await device.publish(topics.device("cam-1", leaf), leaf.encode(), qos=1)
-                assert await next_payload(listener.messages) == leaf.encode()
-
-
-async def test_a_device_reads_only_what_concerns_it(site: Any) -> None:
-    topics = site.context.topics
-    board = await site.add_board("cam-1")
-    async with own_client(site, RELAY) as relay, board.client() as device:
-        await device.subscribe("lamp/#", qos=1)
-        for topic in (topics.device("cam-2", "desired"), topics.device("cam-1", "window")):
-            await relay.publish(topic, b"not for this device", qos=1)
-        for topic in (
-            topics.device("cam-1", "desired"),
-            topics.device("cam-1", "ack"),
-            topics.trust("index"),
-            topics.chunk("a" * 64, 0),
-        ):
-            await relay.publish(topic, topic.encode(), qos=1)
-            assert await next_payload(device.messages) == topic.encode()
-
-
 async def test_the_servers_own_clients_have_only_their_half(site: Any) -> None:
     topic = site.context.topics.device("cam-1", "desired")
     board = await site.add_board("cam-1")

@@ -7,6 +7,7 @@ import typer
 from lamplighter_server import __version__
 from lamplighter_server.alerts.commands import app as alert
 from lamplighter_server.audit.commands import app as audit
+from lamplighter_server.broker.commands import app as broker
 from lamplighter_server.cli.up import up
 from lamplighter_server.demo.commands import demo
 from lamplighter_server.devices.commands import app as device
@@ -40,6 +41,7 @@ app.add_typer(rollout, name="rollout")
 app.add_typer(alert, name="alert")
 app.add_typer(drift, name="drift")
 app.add_typer(audit, name="audit")
+app.add_typer(broker, name="broker")
 
 
 def _print_version(wanted: bool) -> None:
