@@ -144,3 +144,17 @@ async def test_nobody_invites_a_device_away(
         "/api/v1/devices/invitations", json={"device": device, "labels": labels}
     )
     assert answer.json()["code"] == "SCOPE_MISSING"
+
+
+async def test_labels_change_inside_the_scope(limited: httpx.AsyncClient) -> None:
+    async def relabel(device: str, **body: Any) -> Any:
+        return (await limited.post(f"/api/v1/devices/{device}/labels", json=body)).json()
+
+    before = (await limited.get("/api/v1/devices/cam-1")).json()["labels"]
+    assert (await relabel("cam-1", set={"ring": "b"}))["labels"] == {**before, "ring": "b"}
+    assert (await relabel("cam-1", remove=["ring", "none"]))["labels"] == before
+    for body in ({"set": {"site": "mill"}}, {"remove": ["site"]}):
+        assert (await relabel("cam-1", **body))["code"] == "SCOPE_MISSING"
+    assert (await relabel("cam-1", set={"Site": "x"}))["code"] == "NAME_INVALID"
+    assert (await relabel("cam-2", set={"ring": "b"}))["code"] == "DEVICE_UNKNOWN"
+    assert (await limited.get("/api/v1/devices/cam-1")).json()["labels"] == before

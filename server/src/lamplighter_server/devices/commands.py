@@ -35,6 +35,25 @@ def invite(
 
 
 @app.command()
+def label(
+    context: typer.Context,
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    labels: Annotated[
+        list[str], typer.Argument(help="site=harbour sets a label, site- removes it.")
+    ],
+) -> None:
+    """Change the labels of a device.
+
+    Example: lamplighter device label camera-7 site=harbour ring-
+    """
+    removed = [text.removesuffix("-") for text in labels if "=" not in text and text.endswith("-")]
+    changed = dict(read_label(text) for text in labels if text.removesuffix("-") not in removed)
+    with connect(context) as api:
+        found = api.post(f"/api/v1/devices/{device}/labels", {"set": changed, "remove": removed})
+    typer.echo(f"{device}: {_labels(found['labels']) or 'no label'}")
+
+
+@app.command()
 def ls(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Retired devices too.")] = False,

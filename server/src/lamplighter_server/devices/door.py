@@ -9,7 +9,7 @@ from lamplighter_protocol.renewal import claimed_device
 from lamplighter_server.actor import Actor
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.database import ACTOR
-from lamplighter_server.devices import renewal, service
+from lamplighter_server.devices import clones, renewal, service
 from lamplighter_server.edge import ContextDep, SessionDep
 
 router = APIRouter(prefix="/api/v1/enrol", tags=["enrolment"])
@@ -26,6 +26,7 @@ async def post_enrol(request: Request, context: ContextDep, session: SessionDep)
     """Enrol: JSON of EnrolmentRequest in, JSON of EnrolmentReply out."""
     body = read_enrolment(await request.body())
     reply = await service.enrol(context, session, body)
+    await clones.settle(session, body.device, context.clock())
     await assignments.welcome(context, session, body.device)
     return Response(msgspec.json.encode(reply), media_type="application/json")
 

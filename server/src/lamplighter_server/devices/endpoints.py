@@ -32,6 +32,13 @@ class InvitationView(BaseModel):
     expires_utc: datetime
 
 
+class NewLabels(BaseModel):
+    """What to change of a device's labels."""
+
+    set: dict[str, str] = {}
+    remove: list[str] = []
+
+
 class NewRevocation(BaseModel):
     """Why a device is shut out."""
 
@@ -77,6 +84,18 @@ async def get_devices(
 async def get_device(device: str, caller: CallerDep, session: SessionDep) -> DeviceView:
     """One device."""
     found = await service.get(session, device, caller.scope)
+    return view(found, await assignments.wanted(session, [device]))
+
+
+@router.post("/{device}/labels")
+@requires(Role.OPERATOR, narrows=True)
+async def post_labels(
+    device: str, body: NewLabels, caller: CallerDep, session: SessionDep
+) -> DeviceView:
+    """Change labels; what is planned already keeps the devices that it has taken."""
+    found = await service.get(session, device, caller.scope)
+    service.relabel(found, body.set, body.remove)
+    caller.check_touches(found.labels)
     return view(found, await assignments.wanted(session, [device]))
 
 

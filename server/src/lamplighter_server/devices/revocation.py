@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.context import Context
-from lamplighter_server.devices import certificates, service
+from lamplighter_server.devices import certificates, clones, service
 from lamplighter_server.devices.models import Device, Invitation
 from lamplighter_server.outbox import service as outbox
 
@@ -41,6 +41,7 @@ async def revoke(context: Context, session: AsyncSession, name: str, reason: str
     device.revoked_utc, device.revoked_reason, device.cut_off_utc = now_utc, reason, None
     device.online = False
     await certificates.revoke_all(session, name, now_utc)
+    await clones.settle(session, name, now_utc)
     await session.execute(
         update(Invitation)
         .where(

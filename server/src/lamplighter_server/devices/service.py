@@ -39,9 +39,7 @@ async def invite(
         LamplighterError: NAME_INVALID, or TRUST_MISSING before the offline keys are made.
     """
     check_name(device, "device")
-    for label in labels.items():
-        for part in label:
-            check_name(part, "label")
+    _check_labels(labels)
     settings, now_utc = context.settings, context.clock()
     token = secrets.token_urlsafe(32)
     expires_utc = now_utc + timedelta(seconds=settings.invitation_lifetime_s)
@@ -143,6 +141,23 @@ async def accept_report(
     known = await blobs.known(context, session, report.wants)
     await blobs.want(session, known, f"device:{device.id}", context.clock())
     return report
+
+
+def relabel(device: Device, changed: Mapping[str, str], removed: Collection[str]) -> None:
+    """Change a device's labels; removing one that it does not have changes nothing.
+
+    Raises:
+        LamplighterError: NAME_INVALID.
+    """
+    _check_labels(changed)
+    kept = {name: value for name, value in device.labels.items() if name not in removed}
+    device.labels = {**kept, **changed}
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    for label in labels.items():
+        for part in label:
+            check_name(part, "label")
 
 
 def set_presence(device: Device, raw: bytes) -> None:

@@ -15,7 +15,7 @@ from lamplighter_protocol.telemetry import Stream
 from lamplighter_server.actor import Actor
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.context import Context
-from lamplighter_server.devices import renewal, revocation
+from lamplighter_server.devices import clones, renewal, revocation
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
 from lamplighter_server.outbox import service as outbox
@@ -39,7 +39,14 @@ Handler = Callable[[Context, AsyncSession, Device, Incoming], Awaitable[None]]
 async def _on_reported(
     context: Context, session: AsyncSession, device: Device, message: Incoming
 ) -> None:
-    report = await devices.accept_report(context, session, device, message.payload)
+    try:
+        report = await devices.accept_report(context, session, device, message.payload)
+    except LamplighterError as error:
+        if error.code == "REPORT_STALE" and await clones.notice(
+            context, session, device, message.payload
+        ):
+            return  # the alert is to be stored
+        raise
     await assignments.answer(context, session, device.id, report)
 
 
