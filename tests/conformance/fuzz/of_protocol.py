@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.conformance.fuzz.decoder import (
     DEVICE,
     DEVICE_KEY,
@@ -18,7 +19,7 @@ from tests.conformance.fuzz.decoder import (
     text,
 )
 
-from lamplighter_protocol import assignment, dsse, reported, telemetry
+from lamplighter_protocol import assignment, dsse, renewal, reported, sealed, telemetry
 from lamplighter_protocol.blobs import check_chunk, describe
 from lamplighter_protocol.bundle import decode_manifest
 from lamplighter_protocol.enrolment import (
@@ -100,6 +101,15 @@ def _decode_packed_invitation(raw: bytes) -> object:
 _DEVICE_PUBLIC: Final = dsse.load_public(seed("device-key.pem").decode())
 _DEVICE_PRIVATE: Final = dsse.SoftwareSigner(DEVICE_KEY)
 _TOPICS: Final = Topics(FLEET)
+_OWN_PUBLIC: Final = DEVICE_KEY.public_key()
+_RENEWAL: Final = renewal.sign_renewal(
+    renewal.RenewalRequest(device=DEVICE, fleet=FLEET), _DEVICE_PRIVATE
+)
+_AGREEMENT: Final = X25519PrivateKey.from_private_bytes(b"a" * 32)
+_RECIPIENT: Final = sealed.Recipient(
+    fleet=FLEET, device=DEVICE, model="digits", release=1, manifest_sha256="0" * 64
+)
+_CIPHER: Final = sealed.ChunkCipher(b"k" * 32, "0" * 64, 100)
 
 
 OF_PROTOCOL: Final[dict[str, Decoder]] = {
@@ -150,6 +160,29 @@ OF_PROTOCOL: Final[dict[str, Decoder]] = {
     ),
     "topic-trust": Decoder(
         lambda raw: _TOPICS.parse_trust(text(raw)), (b"lamp/1/main/trust/1.root.json",)
+    ),
+    "renewal": Decoder(
+        lambda raw: renewal.accept_renewal(raw, device=DEVICE, fleet=FLEET, key=_OWN_PUBLIC),
+        (_RENEWAL,),
+    ),
+    "renewal-of-a-thief": Decoder(
+        lambda raw: renewal.accept_renewal(
+            dsse.sign(renewal.PAYLOAD_TYPE, raw, _DEVICE_PRIVATE),
+            device=DEVICE,
+            fleet=FLEET,
+            key=_OWN_PUBLIC,
+        ),
+        (_payload(_RENEWAL),),
+    ),
+    "renewal-unverified": Decoder(renewal.claimed_device, (_RENEWAL,)),
+    "renewal-reply": Decoder(renewal.read_reply, (b'{"certificate_pem":"c","failure":null}',)),
+    "wrapped-key": Decoder(
+        lambda raw: sealed.unwrap_key(raw, _AGREEMENT, _RECIPIENT),
+        (sealed.wrap_key(b"k" * 32, _AGREEMENT.public_key().public_bytes_raw(), _RECIPIENT),),
+    ),
+    "sealed-chunk": Decoder(
+        lambda raw: _CIPHER.open(0, raw),
+        (_CIPHER.seal(0, b"m" * 100),),
     ),
     "provenance": Decoder(
         decode_provenance,
