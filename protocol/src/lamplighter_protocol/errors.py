@@ -78,7 +78,7 @@ CATALOGUE: dict[str, Entry] = {
     "DEVICE_KEY_MISSING": Entry(
         409,
         False,
-        "Update its agent and enrol it anew: 'lamplighter device invite ID', then on the device "
+        "Update its agent and enrol it anew: 'lamplighter device invite ID --replace', then on it "
         "'lamplighter-agent enrol INVITATION --replace'.",
     ),
     "KEY_REFUSED": Entry(
@@ -101,7 +101,9 @@ CATALOGUE: dict[str, Entry] = {
     "DEVICE_REVOKED": Entry(
         403, False, "It keeps serving; to let it back, invite it: 'lamplighter device invite ID'."
     ),
-    "DEVICE_EXISTS": Entry(409, False, "Choose another name, or retire the old device first."),
+    "DEVICE_EXISTS": Entry(
+        409, False, "Choose another name, or say --replace if the present one is to be given up."
+    ),
     "REPORT_MISSING": Entry(
         404,
         True,

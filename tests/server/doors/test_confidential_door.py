@@ -36,7 +36,9 @@ BOARD = msgspec.structs.replace(OLD_BOARD, transfers=(ENCRYPTED,))
 @pytest.fixture
 def enrol(people: httpx.AsyncClient, door: httpx.AsyncClient) -> Enrol:
     async def make(device: str, inventory: Inventory = BOARD) -> X25519PrivateKey:
-        invited = await people.post("/api/v1/devices/invitations", json={"device": device})
+        invited = await people.post(
+            "/api/v1/devices/invitations", json={"device": device, "replace": True}
+        )
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
         csr = x509.CertificateSigningRequestBuilder().subject_name(subject)
         signed = csr.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())

@@ -54,9 +54,10 @@ def make_request(
 async def invite(people: httpx.AsyncClient, offline: Any) -> Callable[..., Any]:
     await offline.bootstrap()
 
-    async def make(device: str, **labels: str) -> Invitation:
+    async def make(device: str, *, replace: bool = False, **labels: str) -> Invitation:
         answer = await people.post(
-            "/api/v1/devices/invitations", json={"device": device, "labels": labels}
+            "/api/v1/devices/invitations",
+            json={"device": device, "labels": labels, "replace": replace},
         )
         assert answer.status_code == 201, answer.text
         return decode_invitation(answer.json()["invitation"])
@@ -156,12 +157,30 @@ async def test_enrolling_anew_replaces_keys_and_starts_the_reports_afresh(
     async with server.database.transaction() as session:
         device = await devices.get(session, "cam-1")
         device.report_counter, before = 9, device.telemetry_key
-    second = await invite("cam-1", site="harbour")
+    second = await invite("cam-1", replace=True, site="harbour")
     await door.post("/api/v1/enrol", content=make_request(second, X25519PrivateKey.generate()))
     async with server.database.transaction() as session:
         device = await devices.get(session, "cam-1")
     assert (device.report_counter, device.labels) == (0, {"site": "harbour"})
     assert device.telemetry_key != before
+    third = await invite("cam-1", replace=True)
+    await door.post("/api/v1/enrol", content=make_request(third, X25519PrivateKey.generate()))
+    async with server.database.transaction() as session:
+        assert (await devices.get(session, "cam-1")).labels == {"site": "harbour"}
+
+
+async def test_a_name_in_use_is_not_given_away_by_mistake(
+    people: httpx.AsyncClient, door: httpx.AsyncClient, invite: Any, clock: Any, code_of: Code
+) -> None:
+    first, second = await invite("cam-1"), await invite("cam-1")
+    clock.later(minutes=1)
+    for invitation, status in ((first, 200), (second, 409)):
+        body = make_request(invitation, X25519PrivateKey.generate())
+        answer = await door.post("/api/v1/enrol", content=body)
+        assert answer.status_code == status
+    assert code_of(answer) == "DEVICE_EXISTS"
+    again = await people.post("/api/v1/devices/invitations", json={"device": "cam-1"})
+    assert code_of(again) == "DEVICE_EXISTS"
 
 
 @pytest.mark.parametrize("body", [{"device": "No"}, {"device": "a", "labels": {"site": "A b"}}])

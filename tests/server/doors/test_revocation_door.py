@@ -20,7 +20,9 @@ async def invite(people: httpx.AsyncClient, offline: Any) -> Callable[..., Any]:
     await offline.bootstrap()
 
     async def make(device: str) -> Invitation:
-        answer = await people.post("/api/v1/devices/invitations", json={"device": device})
+        answer = await people.post(
+            "/api/v1/devices/invitations", json={"device": device, "replace": True}
+        )
         return decode_invitation(answer.json()["invitation"])
 
     return make

@@ -18,15 +18,21 @@ def invite(
     label: Annotated[
         list[str] | None, typer.Option(help="A label, as in --label site=harbour.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="For a new board under a name that is in use.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a one-time invitation for a device.
 
+    With --replace the board that has the name now goes on until the new one has enrolled.
+
     Example: lamplighter device invite camera-7 --label site=harbour
     """
     labels = dict(read_label(text) for text in label or [])
+    body = {"device": device, "labels": labels, "replace": replace}
     with connect(context) as api:
-        reply = api.post("/api/v1/devices/invitations", {"device": device, "labels": labels})
+        reply = api.post("/api/v1/devices/invitations", body)
     if as_json:
         print_json(reply)
         return

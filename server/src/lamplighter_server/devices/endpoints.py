@@ -22,6 +22,8 @@ class NewInvitation(BaseModel):
 
     device: str
     labels: dict[str, str] = {}
+    replace: bool = False
+    """Whether the name may be in use: then the board that has it now is to be replaced."""
 
 
 class InvitationView(BaseModel):
@@ -61,7 +63,9 @@ async def post_invitation(
     caller.check_touches(body.labels)
     if (known := await service.find(session, body.device)) is not None:
         caller.check_touches(known.labels)
-    text, expires_utc = await service.invite(context, session, body.device, body.labels)
+    text, expires_utc = await service.invite(
+        context, session, body.device, body.labels, replace=body.replace
+    )
     return InvitationView(device=body.device, invitation=text, expires_utc=expires_utc)
 
 

@@ -28,18 +28,30 @@ from lamplighter_server.trust import service as trust
 
 
 async def invite(
-    context: Context, session: AsyncSession, device: str, labels: Mapping[str, str]
+    context: Context,
+    session: AsyncSession,
+    device: str,
+    labels: Mapping[str, str],
+    *,
+    replace: bool = False,
 ) -> tuple[str, datetime]:
-    """Make a one-time invitation; a known device may be invited again, to enrol anew.
+    """Make a one-time invitation; with `replace` for a name that is in use.
+
+    The board that has the name now goes on until another enrols with the invitation. A revoked
+    one holds its name no longer.
 
     Returns:
         The text to carry to the device, and when it expires.
 
     Raises:
-        LamplighterError: NAME_INVALID, or TRUST_MISSING before the offline keys are made.
+        LamplighterError: NAME_INVALID, DEVICE_EXISTS, or TRUST_MISSING before the offline keys are
+            made.
     """
     check_name(device, "device")
     _check_labels(labels)
+    known = await find(session, device)
+    if known is not None and known.revoked_utc is None and not replace:
+        raise LamplighterError("DEVICE_EXISTS", f"A device {device!r} is enrolled.")
     settings, now_utc = context.settings, context.clock()
     token = secrets.token_urlsafe(32)
     expires_utc = now_utc + timedelta(seconds=settings.invitation_lifetime_s)
@@ -68,13 +80,20 @@ async def enrol(
 ) -> enrolment.EnrolmentReply:
     """Turn an invitation into a certificate; a device that enrols again starts afresh.
 
-    The token is consumed in the same transaction: a refused request leaves it valid.
+    The token is consumed in the same transaction: a refused request leaves it valid. A board that
+    takes over a name keeps its labels unless the invitation says others.
 
     Raises:
-        LamplighterError: INVITATION_INVALID, INVITATION_USED, MESSAGE_MALFORMED or NAME_INVALID.
+        LamplighterError: INVITATION_INVALID, INVITATION_USED, MESSAGE_MALFORMED, NAME_INVALID, or
+            DEVICE_EXISTS if another board has taken the name since it was given away.
     """
     now_utc = context.clock()
     invitation = await _consume(session, request, now_utc)
+    known = await find(session, request.device)
+    if known is not None and known.enrolled_utc > invitation.created_utc:
+        raise LamplighterError(
+            "DEVICE_EXISTS", f"Another board has enrolled as {request.device!r} since then."
+        )
     public = read_request(request.csr_pem, request.device)
     lifetime = timedelta(seconds=context.settings.certificate_lifetime_s)
     certificate = context.authority.issue_device(request.device, public, now_utc, lifetime)
@@ -89,7 +108,7 @@ async def enrol(
     await session.merge(
         Device(
             id=request.device,
-            labels=invitation.labels,
+            labels=invitation.labels or (known.labels if known is not None else {}),
             inventory=msgspec.to_builtins(request.inventory),
             public_key_pem=dsse.public_pem(public),
             certificate_serial=certificates.serial(certificate),
