@@ -97,6 +97,8 @@ class BlobStore:
     def partial(self, blob: BlobRef) -> PartialBlob:
         """Begin or go on to store a blob; reads what is there of it."""
         place = self._partial / blob.sha256
+        if place.is_symlink():  # somebody wants us to write elsewhere
+            place.unlink()
         return PartialBlob(place, self._final / blob.sha256, blob, sync=self._sync)
 
     def verified(self, digest: str) -> Path:
@@ -114,7 +116,7 @@ class BlobStore:
             raise LamplighterError(
                 "STORE_CORRUPT", f"The stored file {digest[:12]} cannot be read: {error.strerror}."
             ) from error
-        if found.hexdigest() == digest:
+        if found.hexdigest() == digest and not path.is_symlink():
             return path
         path.replace(self._aside / digest)
         raise LamplighterError(
