@@ -1,5 +1,6 @@
 """Against what speaks HTTP: bombs and endless bodies, on the board and at the server's doors."""
 
+import contextlib
 import gzip
 import http.server
 import json
@@ -21,10 +22,12 @@ from lamplighter_protocol.canonical import sha256
 from lamplighter_server.cli.api import MAX_ANSWER_BYTES, Api
 from lamplighter_server.doors import MAX_DEVICE_BODY_BYTES
 from lamplighter_server.publishing.case import read_case
+from lamplighter_server.publishing.exchange import fetch, read_server_keys
 
 Code = Callable[[httpx.Response], str]
 INFER = "/v2/models/digits/infer"
-BOMB = gzip.compress(b" " * 100_000_000)
+UNPACKED_BYTES = 100_000_000
+BOMB = gzip.compress(b" " * UNPACKED_BYTES)
 
 
 class Release:
@@ -39,7 +42,8 @@ class Release:
 
 @pytest.fixture
 async def board() -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(DeviceApi(Release()))
+    app: Any = DeviceApi(Release())
+    transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
 
@@ -98,37 +102,50 @@ async def test_a_bomb_at_the_door_of_devices(
     assert code_of(answer) == "MESSAGE_TOO_LARGE"
 
 
-class Endless(http.server.BaseHTTPRequestHandler):
-    """A stolen server: a small answer that unpacks to gigabytes."""
+class Stolen(http.server.ThreadingHTTPServer):
+    """A server that answers everything with the same bytes, as gzip if they are a bomb."""
+
+    answer = b""
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    server: Stolen
 
     def do_GET(self) -> None:
         self.send_response(200)
-        self.send_header("Content-Encoding", "gzip")
+        if self.server.answer == BOMB:
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
-        with self.server.lock:  # type: ignore[attr-defined]
-            for _ in range(20):
-                self.wfile.write(BOMB)
+        with contextlib.suppress(OSError):  # the caller had enough
+            self.wfile.write(self.server.answer)
 
     def log_message(self, *_: object) -> None:
-        pass
+        """Quiet."""
 
 
 @pytest.fixture
-def endless() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
-    server.lock = threading.Lock()  # type: ignore[attr-defined]
+def stolen() -> Iterator[Stolen]:
+    server = Stolen(("127.0.0.1", 0), Answering)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     serving.start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield server
     server.shutdown()
     serving.join()
     server.server_close()
 
 
-def test_an_answer_that_fills_the_signers_memory(endless: str) -> None:
-    with Api(endless) as api, refused("MESSAGE_TOO_LARGE"):
-        api.get_bytes("/api/v1/trust/files/root.json")
-    assert len(BOMB) < MAX_ANSWER_BYTES
+def test_an_answer_that_fills_the_signers_memory(stolen: Stolen) -> None:
+    stolen.answer = BOMB
+    assert len(BOMB) < MAX_ANSWER_BYTES < UNPACKED_BYTES
+    with Api(f"http://127.0.0.1:{stolen.server_port}") as api, refused("MESSAGE_TOO_LARGE"):
+        fetch(api)
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>", b"[" * 9999, b"[]", b"{}", b'"x"', b"\xff"])
+def test_an_answer_that_the_signer_cannot_read(stolen: Stolen, answer: bytes) -> None:
+    stolen.answer = answer
+    with Api(f"http://127.0.0.1:{stolen.server_port}") as api, refused("MESSAGE_MALFORMED"):
+        read_server_keys(api)
 
 
 def test_a_zip_bomb_in_a_carried_case(tmp_path: Path) -> None:

@@ -19,14 +19,12 @@ from lamplighter_agent.trust.refresh import Trust, TrustDirs
 from lamplighter_protocol.bundle import decode_manifest, encode_manifest
 from lamplighter_protocol.canonical import encode
 from lamplighter_protocol.enrolment import Invitation, decode_invitation, encode_invitation
-from lamplighter_protocol.names import check_name
-from lamplighter_protocol.topics import Topics
 from lamplighter_server.pki.authority import INGEST, RELAY
 from lamplighter_server.pki.certificates import read_request
 from lamplighter_server.publishing.case import read_case
 
 TOPICS = ["cam-1/desired", "+", "#", "$SYS", "cam-1/#", "%u", "../cam-1"]
-OTHERS = ["", "cam-1\n", "cam-1\x00", "Cam-1", "-cam", "a" * 64, "caｍ-1", RELAY, INGEST]
+OTHERS = ["", "cam-1\n", "cam-1\x00", "Cam-1", "-cam", "a" * 64, "ca\uff4d-1", RELAY, INGEST]
 INVITATION = Invitation(
     url="https://127.0.0.1:1",
     device="cam-1",
@@ -40,8 +38,6 @@ INVITATION = Invitation(
 @pytest.mark.parametrize("name", TOPICS + OTHERS)
 def test_a_device_named_like_a_topic(name: str) -> None:
     with refused("NAME_INVALID"):
-        check_name(name, "device")
-    with refused("NAME_INVALID"):
         read_request(request_pem(ec.generate_private_key(ec.SECP256R1()), "cam-1"), name)
     with refused("INVITATION_INVALID"):
         decode_invitation(encode_invitation(msgspec.structs.replace(INVITATION, device=name)))
@@ -54,22 +50,6 @@ async def test_an_invitation_for_a_device_named_like_a_topic(
     await offline.bootstrap()
     answer = await people.post("/api/v1/devices/invitations", json={"device": name})
     assert code_of(answer) == "NAME_INVALID"
-
-
-@pytest.mark.parametrize(
-    "topic",
-    [
-        "lamp/1/main/d/cam-1\n/reported",
-        "lamp/1/main/d//reported",
-        "lamp/1/main/d/+/reported",
-        "lamp/1/other/d/cam-1/reported",
-        "lamp/1/main/e/cam-1/reported",
-        "lamp/2/main/d/cam-1/reported",
-    ],
-)
-def test_a_message_on_a_spoofed_topic(topic: str) -> None:
-    with pytest.raises(Exception, match="NAME_INVALID|MESSAGE_MALFORMED"):
-        Topics("main").parse_device(topic)
 
 
 @pytest.mark.parametrize("name", ["../identity/root.json", "/etc/x.json", "a/b.json", "..", "~"])
@@ -99,9 +79,7 @@ def test_a_case_that_climbs_out_of_its_folder(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.parametrize("digest", ["../../admin.token", "..%2f..%2fadmin.token", "0" * 63])
-async def test_a_blob_that_climbs_out_of_its_folder(
-    people: httpx.AsyncClient, digest: str
-) -> None:
+async def test_a_blob_that_climbs_out_of_its_folder(people: httpx.AsyncClient, digest: str) -> None:
     answer = await people.put(f"/api/v1/blobs/{digest}", content=b"x")
     assert answer.status_code in {404, 405, 422}
     assert answer.json()["code"] in {"NOT_FOUND", "MESSAGE_MALFORMED"}

@@ -43,7 +43,7 @@ def test_a_clock_in_2099_stops_changes_and_nothing_else(
 def test_a_timestamp_from_2099_pushes_nobody_out_of_time(
     device: Device, repository: Repository
 ) -> None:
-    """A thief of the timestamp key is bounded by what offline keys signed, and gone with the key."""
+    """The floor never passes what offline keys signed, and goes with the thief's key."""
     repository.issued_utc = AHEAD.isoformat()
     repository.publish()
     device.refuses(repository, "TRUST_EXPIRED")

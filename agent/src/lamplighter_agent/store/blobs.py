@@ -97,8 +97,6 @@ class BlobStore:
     def partial(self, blob: BlobRef) -> PartialBlob:
         """Begin or go on to store a blob; reads what is there of it."""
         place = self._partial / blob.sha256
-        if place.is_symlink():  # somebody wants us to write elsewhere
-            place.unlink()
         return PartialBlob(place, self._final / blob.sha256, blob, sync=self._sync)
 
     def verified(self, digest: str) -> Path:

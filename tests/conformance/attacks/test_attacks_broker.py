@@ -1,0 +1,136 @@
+"""Devices with good certificates and bad intentions, against a real broker."""
+
+import asyncio
+import ssl
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiomqtt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from tests.agent.tls import Authority
+from tests.server.broker.test_broker import next_payload, own_client, publish_in_vain
+
+from lamplighter_server.ingest.listener import Listener
+from lamplighter_server.pki.authority import INGEST, RELAY
+
+
+async def connects(site: Any, tls: ssl.SSLContext) -> bool:
+    """Whether the broker serves this client; with TLS 1.3 a refusal shows at the first read."""
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        port = site.context.settings.broker_port
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_a_client_without_a_certificate(site: Any) -> None:
+    assert not await connects(
+        site, ssl.create_default_context(cafile=site.context.authority.ca_path)
+    )
+
+
+async def test_a_client_of_another_authority(site: Any) -> None:
+    """Also where the stranger calls itself as ours does."""
+    await site.add_board("cam-1")
+    tls = ssl.create_default_context(cafile=site.context.authority.ca_path)
+    (site.folder / "forged").mkdir()
+    tls.load_cert_chain(*Authority().issue("cam-1", site.folder / "forged"))
+    assert not await connects(site, tls)
+
+
+async def test_an_expired_certificate_of_a_device(site: Any) -> None:
+    board = await site.add_board("cam-1")
+    assert await connects(site, board.tls())
+    long_ago_utc = datetime.now(UTC) - timedelta(days=31)
+    expired = site.context.authority.issue_device("cam-1", board.key.public_key(), long_ago_utc)
+    (site.folder / "cam-1.pem").write_bytes(expired.public_bytes(serialization.Encoding.PEM))
+    assert not await connects(site, board.tls())
+
+
+async def test_a_client_id_takeover(site: Any) -> None:
+    """The client id is the certificate's name, whatever a client says: nobody is thrown out."""
+    topic = site.context.topics.device("cam-1", "desired")
+    victim, thief = await site.add_board("cam-1"), await site.add_board("cam-2")
+    async with victim.client(identifier="cam-1") as device:
+        await device.subscribe(topic, qos=1)
+        async with (
+            thief.client(identifier="cam-1") as other,
+            own_client(site, RELAY) as relay,
+        ):
+            await other.subscribe(topic, qos=1)
+            await relay.publish(topic, b"for cam-1", qos=1)
+            assert await next_payload(device.messages) == b"for cam-1"
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await anext(other.messages)
+
+
+async def test_topic_spoofing(site: Any) -> None:
+    topics, board = site.context.topics, await site.add_board("cam-1")
+    async with own_client(site, INGEST) as listener:
+        await listener.subscribe("lamp/#", qos=1)
+        for topic in (
+            *(topics.device("cam-2", leaf) for leaf in ("reported", "presence", "window", "rpc/1")),
+            *(topics.device("cam-1", leaf) for leaf in ("desired", "ack", "cmd/1", "rpc/1/reply")),
+            *(topics.trust(name) for name in ("index", "timestamp.json", "1.root.json")),
+            topics.chunk("a" * 64, 0),
+            "lamp/1/other/d/cam-1/window",
+            "lamp/1/main/d/cam-1/../cam-2/window",
+        ):
+            await publish_in_vain(board.client(), topic)
+        async with board.client() as device:
+            await device.publish(topics.device("cam-1", "event"), b"mine", qos=1)
+            assert await next_payload(listener.messages) == b"mine"
+
+
+async def test_a_wildcard_subscription(site: Any) -> None:
+    """A client may ask for everything, and is given its own."""
+    topics, board = site.context.topics, await site.add_board("cam-1")
+    await site.add_board("cam-2")
+    async with own_client(site, RELAY) as relay, board.client() as device:
+        for wanted in ("#", "lamp/#", "lamp/1/main/d/+/desired", "$SYS/#", "$share/g/lamp/#"):
+            await device.subscribe(wanted, qos=1)
+        for leaf in ("desired", "ack", "cmd/1", "rpc/1/reply"):
+            await relay.publish(topics.device("cam-2", leaf), b"not for cam-1", qos=1)
+        own = topics.device("cam-1", "desired")
+        await relay.publish(own, b"for cam-1", qos=1)
+        message = await anext(device.messages)
+        assert (str(message.topic), message.payload) == (own, b"for cam-1")
+
+
+async def test_a_retained_assignment_planted_by_a_device(site: Any) -> None:
+    topics = site.context.topics
+    thief, victim = await site.add_board("cam-2"), await site.add_board("cam-1")
+    own = topics.device("cam-1", "desired")
+    with suppress(aiomqtt.MqttError):  # some brokers refuse aloud
+        async with thief.client() as other:
+            await other.publish(own, b"planted", qos=1, retain=True, timeout=0.2)
+    async with victim.client() as device, own_client(site, RELAY) as relay:
+        await device.subscribe(own, qos=1)
+        await relay.publish(own, b"signed", qos=1)
+        assert await next_payload(device.messages) == b"signed"
+
+
+async def test_a_flood_of_nonsense(site: Any, running: Any, eventually: Any) -> None:
+    """What a stolen device may write is refused and counted, and the others are heard."""
+    context = site.context
+    thief, honest = await site.add_board("cam-1"), await site.add_board("cam-2")
+
+    async def is_listening() -> bool:
+        return bool(context.figures.broker_sent_bytes > 0)
+
+    async def is_heard() -> bool:
+        return bool(context.figures.refused == {"MESSAGE_MALFORMED": 200, "SIGNATURE_INVALID": 1})
+
+    async with running(Listener(context).run()), thief.client() as device, honest.client() as other:
+        await eventually(is_listening)
+        for _ in range(200):
+            await device.publish(context.topics.device("cam-1", "window"), b"\xff" * 999, qos=0)
+        await device.publish(context.topics.device("cam-1", "reported"), honest.report(), qos=1)
+        await other.publish(context.topics.device("cam-2", "reported"), honest.report(), qos=1)
+        await eventually(is_heard)
