@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.agent.tls import Authority
 from tests.server.broker.test_broker import next_payload, own_client, publish_in_vain
 
+from lamplighter_server.devices import service as devices
 from lamplighter_server.ingest.listener import Listener
 from lamplighter_server.pki.authority import INGEST, RELAY
 
@@ -125,7 +126,8 @@ async def test_a_flood_of_nonsense(site: Any, running: Any, eventually: Any) -> 
         return bool(context.figures.broker_sent_bytes > 0)
 
     async def is_heard() -> bool:
-        return bool(context.figures.refused == {"MESSAGE_MALFORMED": 200, "SIGNATURE_INVALID": 1})
+        async with context.database.reading() as session:
+            return bool((await devices.get(session, "cam-2")).report_counter == 2)
 
     async with running(Listener(context).run()), thief.client() as device, honest.client() as other:
         await eventually(is_listening)
@@ -134,3 +136,4 @@ async def test_a_flood_of_nonsense(site: Any, running: Any, eventually: Any) -> 
         await device.publish(context.topics.device("cam-1", "reported"), honest.report(), qos=1)
         await other.publish(context.topics.device("cam-2", "reported"), honest.report(), qos=1)
         await eventually(is_heard)
+    assert context.figures.refused == {"MESSAGE_MALFORMED": 200, "SIGNATURE_INVALID": 1}
