@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiomqtt
-import pytest
 from cryptography.hazmat.primitives import serialization
 from tests.agent.tls import Authority
-from tests.server.broker.test_broker import next_payload, own_client, publish_in_vain
+from tests.server.broker.test_broker import next_payload, own_client
 
 from lamplighter_server.devices import service as devices
 from lamplighter_server.ingest.listener import Listener
-from lamplighter_server.pki.authority import INGEST, RELAY
+from lamplighter_server.pki.authority import RELAY
 
 
 async def connects(site: Any, tls: ssl.SSLContext) -> bool:
@@ -51,57 +50,6 @@ async def test_an_expired_certificate_of_a_device(site: Any) -> None:
     expired = site.context.authority.issue_device("cam-1", board.key.public_key(), long_ago_utc)
     (site.folder / "cam-1.pem").write_bytes(expired.public_bytes(serialization.Encoding.PEM))
     assert not await connects(site, board.tls())
-
-
-async def test_a_client_id_takeover(site: Any) -> None:
-    """The client id is the certificate's name, whatever a client says: nobody is thrown out."""
-    topic = site.context.topics.device("cam-1", "desired")
-    victim, thief = await site.add_board("cam-1"), await site.add_board("cam-2")
-    async with victim.client(identifier="cam-1") as device:
-        await device.subscribe(topic, qos=1)
-        async with (
-            thief.client(identifier="cam-1") as other,
-            own_client(site, RELAY) as relay,
-        ):
-            await other.subscribe(topic, qos=1)
-            await relay.publish(topic, b"for cam-1", qos=1)
-            assert await next_payload(device.messages) == b"for cam-1"
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2):
-                    await anext(other.messages)
-
-
-async def test_topic_spoofing(site: Any) -> None:
-    topics, board = site.context.topics, await site.add_board("cam-1")
-    async with own_client(site, INGEST) as listener:
-        await listener.subscribe("lamp/#", qos=1)
-        for topic in (
-            *(topics.device("cam-2", leaf) for leaf in ("reported", "presence", "window", "rpc/1")),
-            *(topics.device("cam-1", leaf) for leaf in ("desired", "ack", "cmd/1", "rpc/1/reply")),
-            *(topics.trust(name) for name in ("index", "timestamp.json", "1.root.json")),
-            topics.chunk("a" * 64, 0),
-            "lamp/1/other/d/cam-1/window",
-            "lamp/1/main/d/cam-1/../cam-2/window",
-        ):
-            await publish_in_vain(board.client(), topic)
-        async with board.client() as device:
-            await device.publish(topics.device("cam-1", "event"), b"mine", qos=1)
-            assert await next_payload(listener.messages) == b"mine"
-
-
-async def test_a_wildcard_subscription(site: Any) -> None:
-    """A client may ask for everything, and is given its own."""
-    topics, board = site.context.topics, await site.add_board("cam-1")
-    await site.add_board("cam-2")
-    async with own_client(site, RELAY) as relay, board.client() as device:
-        for wanted in ("#", "lamp/#", "lamp/1/main/d/+/desired", "$SYS/#", "$share/g/lamp/#"):
-            await device.subscribe(wanted, qos=1)
-        for leaf in ("desired", "ack", "cmd/1", "rpc/1/reply"):
-            await relay.publish(topics.device("cam-2", leaf), b"not for cam-1", qos=1)
-        own = topics.device("cam-1", "desired")
-        await relay.publish(own, b"for cam-1", qos=1)
-        message = await anext(device.messages)
-        assert (str(message.topic), message.payload) == (own, b"for cam-1")
 
 
 async def test_a_retained_assignment_planted_by_a_device(site: Any) -> None:
