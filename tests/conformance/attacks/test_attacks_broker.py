@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiomqtt
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from tests.agent.tls import Authority
 from tests.server.broker.test_broker import next_payload, own_client
 
@@ -44,11 +45,18 @@ async def test_a_client_of_another_authority(site: Any) -> None:
 
 
 async def test_an_expired_certificate_of_a_device(site: Any) -> None:
-    board = await site.add_board("cam-1")
+    board, authority = await site.add_board("cam-1"), site.context.authority
     assert await connects(site, board.tls())
-    long_ago_utc = datetime.now(UTC) - timedelta(days=31)
-    expired = site.context.authority.issue_device("cam-1", board.key.public_key(), long_ago_utc)
-    (site.folder / "cam-1.pem").write_bytes(expired.public_bytes(serialization.Encoding.PEM))
+    path = site.folder / "cam-1.pem"
+    fresh, now_utc = x509.load_pem_x509_certificate(path.read_bytes()), datetime.now(UTC)
+    expired = (
+        x509.CertificateBuilder(fresh.issuer, fresh.subject, fresh.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now_utc - timedelta(days=31))
+        .not_valid_after(now_utc - timedelta(days=1))
+        .sign(authority.key, hashes.SHA256())
+    )
+    path.write_bytes(expired.public_bytes(serialization.Encoding.PEM))
     assert not await connects(site, board.tls())
 
 
