@@ -46,18 +46,18 @@ async def test_a_client_of_another_authority(site: Any) -> None:
 
 async def test_an_expired_certificate_of_a_device(site: Any) -> None:
     board, authority = await site.add_board("cam-1"), site.context.authority
-    assert await connects(site, board.tls())
-    path = site.folder / "cam-1.pem"
-    fresh, now_utc = x509.load_pem_x509_certificate(path.read_bytes()), datetime.now(UTC)
-    expired = (
-        x509.CertificateBuilder(fresh.issuer, fresh.subject, fresh.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now_utc - timedelta(days=31))
-        .not_valid_after(now_utc - timedelta(days=1))
-        .sign(authority.key, hashes.SHA256())
-    )
-    path.write_bytes(expired.public_bytes(serialization.Encoding.PEM))
-    assert not await connects(site, board.tls())
+    path, now_utc = site.folder / "cam-1.pem", datetime.now(UTC)
+    issued = x509.load_pem_x509_certificate(path.read_bytes())
+    for days, is_served in ((1, True), (-1, False)):
+        certificate = (
+            x509.CertificateBuilder(issued.issuer, issued.subject, issued.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now_utc - timedelta(days=31))
+            .not_valid_after(now_utc + timedelta(days=days))
+            .sign(authority.key, hashes.SHA256())
+        )
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        assert await connects(site, board.tls()) is is_served
 
 
 async def test_a_retained_assignment_planted_by_a_device(site: Any) -> None:
