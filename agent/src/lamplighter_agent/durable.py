@@ -38,8 +38,8 @@ def fsync_directory(path: Path) -> None:
 
 
 def write_synced(path: Path, raw: bytes, mode: int = 0o644) -> None:
-    """Write a file and make its bytes durable, but not yet its name."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    """Write a new file and make its bytes durable, but not yet its name."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(raw)
         file.flush()
@@ -54,6 +54,7 @@ def replace(path: Path, raw: bytes, mode: int = 0o644) -> None:
     """
     beside = path.with_name(path.name + ".new")
     with disk_errors():
+        beside.unlink(missing_ok=True)  # left by a power cut, or a link that leads elsewhere
         write_synced(beside, raw, mode)
         beside.replace(path)
         fsync_directory(path.parent)

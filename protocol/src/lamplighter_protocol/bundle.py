@@ -1,6 +1,7 @@
 """The bundle manifest, `bundle.json` (design 3.1): all that a release is, in one document."""
 
 import math
+import re
 from typing import Any, Final, Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import MAX_MANIFEST_BYTES, Name, Release, Sha256
 
 FORMAT: Final = 1
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 Runtime = Literal["onnxruntime", "litert"]
 #: Scalar summaries of an image column; lamplighter_protocol.summaries computes them.
@@ -161,7 +164,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a bundle needs variants with distinct names")
         if missing := named - self.files.keys():
             raise ValueError(f"files named but not listed: {sorted(missing)}")
-        if unsafe := [name for name in self.files if "/" in name or name.startswith(".")]:
+        if unsafe := [name for name in self.files if _FILE_NAME.fullmatch(name) is None]:
             raise ValueError(f"file names must be plain: {unsafe}")
         if unknown := {column.tensor for column in self.columns} - tensors:
             raise ValueError(f"columns read unknown tensors: {sorted(unknown)}")

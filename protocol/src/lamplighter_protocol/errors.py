@@ -21,7 +21,7 @@ CATALOGUE: dict[str, Entry] = {
         400, False, "Check that both sides run compatible versions of Lamplighter."
     ),
     "MESSAGE_TOO_LARGE": Entry(
-        413, False, "Send less at once; docs/reference/limits.md lists sizes."
+        413, False, "Send less at once; docs/reference/messages.md lists sizes."
     ),
     "MESSAGE_FORGED": Entry(
         403, False, "Somebody on the broker altered or made this message; look at its client list."

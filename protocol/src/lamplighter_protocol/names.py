@@ -10,8 +10,9 @@ from lamplighter_protocol.errors import LamplighterError
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
 
-Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
-Sha256 = Annotated[str, msgspec.Meta(pattern=SHA256_PATTERN)]
+# msgspec searches with Python's `re`, whose `$` lets a line feed follow.
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN.replace("$", r"\Z"))]
+Sha256 = Annotated[str, msgspec.Meta(pattern=SHA256_PATTERN.replace("$", r"\Z"))]
 Release = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 

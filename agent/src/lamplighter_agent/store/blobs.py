@@ -122,7 +122,7 @@ class BlobStore:
             raise LamplighterError(
                 "STORE_CORRUPT", f"The stored file {digest[:12]} cannot be read: {error.strerror}."
             ) from error
-        if found.hexdigest() == digest:
+        if found.hexdigest() == digest and not path.is_symlink():
             return path
         path.replace(self._aside / digest)
         raise LamplighterError(

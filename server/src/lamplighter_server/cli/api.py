@@ -1,18 +1,18 @@
 """A small client of the people's door; everything the command line knows comes through it."""
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import typer
 
 from lamplighter_protocol.errors import CATALOGUE, LamplighterError
 
-if TYPE_CHECKING:
-    import httpx
-
 TIMEOUT_S: Final = 30.0
+#: What a server may answer at once, unpacked; far above the longest listing and every case.
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 DEFAULT_SERVER: Final = "http://127.0.0.1:8080"
 DEFAULT_DATA_DIR: Final = "~/.lamplighter"
 
@@ -46,9 +46,10 @@ class Api:
         """Read.
 
         Raises:
-            LamplighterError: What the server refuses with, or SERVER_UNREACHABLE.
+            LamplighterError: What the server refuses with, SERVER_UNREACHABLE, or MESSAGE_TOO_LARGE
+                or MESSAGE_MALFORMED if it answers what no server of ours does.
         """
-        return self._send("GET", path, params=query).json()
+        return _read_json(path, self._send("GET", path, params=query))
 
     def get_bytes(self, path: str) -> bytes:
         """Read a file.
@@ -56,7 +57,7 @@ class Api:
         Raises:
             LamplighterError: As `get`.
         """
-        return self._send("GET", path).content
+        return self._send("GET", path)
 
     def post(self, path: str, body: Any) -> Any:  # noqa: ANN401 - JSON
         """Change.
@@ -64,7 +65,7 @@ class Api:
         Raises:
             LamplighterError: As `get`, and NOT_AUTHORISED.
         """
-        return self._send("POST", path, json=body).json()
+        return _read_json(path, self._send("POST", path, json=body))
 
     def put_json(self, path: str, body: Any) -> Any:  # noqa: ANN401 - JSON
         """Replace.
@@ -72,7 +73,7 @@ class Api:
         Raises:
             LamplighterError: As `post`.
         """
-        return self._send("PUT", path, json=body).json()
+        return _read_json(path, self._send("PUT", path, json=body))
 
     def put(self, path: str, content: bytes | Iterable[bytes]) -> None:
         """Upload a file.
@@ -82,18 +83,25 @@ class Api:
         """
         self._send("PUT", path, content=content)
 
-    def _send(self, method: str, path: str, **options: Any) -> "httpx.Response":  # noqa: ANN401
+    def _send(self, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401
         import httpx
 
         try:
-            response = self._client.request(method, path, **options)
-        except httpx.TransportError as error:
+            with self._client.stream(method, path, **options) as response:
+                raw = bytearray()
+                for part in response.iter_bytes():
+                    raw += part
+                    if len(raw) > MAX_ANSWER_BYTES:
+                        raise LamplighterError(
+                            "MESSAGE_TOO_LARGE", f"{path} answers over {MAX_ANSWER_BYTES} bytes."
+                        )
+        except httpx.RequestError as error:
             raise LamplighterError(
                 "SERVER_UNREACHABLE", f"{self._server} does not answer: {error}."
             ) from error
         if response.is_error:
-            raise _read_error(response)
-        return response
+            raise _read_error(response.status_code, path, bytes(raw))
+        return bytes(raw)
 
 
 def connect(context: typer.Context) -> Api:
@@ -111,14 +119,19 @@ def _stored_token() -> str:
         return ""  # refused by the server, with what to do
 
 
-def _read_error(response: "httpx.Response") -> LamplighterError:
+def _read_json(path: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON
     try:
-        body = response.json()
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise LamplighterError("MESSAGE_MALFORMED", f"{path} answers no JSON: {error}.") from error
+
+
+def _read_error(status: int, path: str, raw: bytes) -> LamplighterError:
+    try:
+        body = json.loads(raw)
         code, sentence = body["code"], body["sentence"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         code, sentence = "", ""
-    if code not in CATALOGUE:
-        return LamplighterError(
-            "SERVER_UNREACHABLE", f"{response.url} answered {response.status_code}."
-        )
-    return LamplighterError(code, sentence)
+    if not isinstance(code, str) or code not in CATALOGUE:
+        return LamplighterError("SERVER_UNREACHABLE", f"{path} answered {status}.")
+    return LamplighterError(code, str(sentence))

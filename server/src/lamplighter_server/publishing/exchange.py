@@ -45,9 +45,9 @@ def read_server_keys(api: Api) -> ServerKeys:
     """
     said = api.get(f"{_TRUST}/online-keys")
     return ServerKeys(
-        snapshot=read_key(said["snapshot"]),
-        timestamp=read_key(said["timestamp"]),
-        director=_director(said["epoch"], said["director_public_pem"]),
+        snapshot=read_key(_field(said, "snapshot")),
+        timestamp=read_key(_field(said, "timestamp")),
+        director=_director(_field(said, "epoch"), _field(said, "director_public_pem")),
     )
 
 
@@ -57,7 +57,7 @@ def request_next_key(api: Api, role: OnlineRole) -> Key:
     Raises:
         LamplighterError: As `read_server_keys`.
     """
-    return read_key(_next_key(api, role)["tuf_key"])
+    return read_key(_field(_next_key(api, role), "tuf_key"))
 
 
 def request_next_director(api: Api, former: DirectorKeys) -> DirectorKeys:
@@ -66,7 +66,8 @@ def request_next_director(api: Api, former: DirectorKeys) -> DirectorKeys:
     Raises:
         LamplighterError: As `read_server_keys`.
     """
-    return _director(former.epoch + 1, [_next_key(api, "director")["public_pem"]])
+    public_pem = _field(_next_key(api, "director"), "public_pem")
+    return _director(former.epoch + 1, [public_pem])
 
 
 def fetch(api: Api, *retired: str) -> Case:
@@ -188,9 +189,14 @@ def _director(epoch: Any, public_pem: Any) -> DirectorKeys:  # noqa: ANN401 - JS
     return decode_director_keys(encode({"epoch": epoch, "public_pem": public_pem}))
 
 
-def _next_key(api: Api, role: OnlineRole) -> dict[str, Any]:
-    answer: dict[str, Any] = api.post(f"{_TRUST}/online-keys/{role}/next", {})
-    return answer
+def _next_key(api: Api, role: OnlineRole) -> Any:  # noqa: ANN401 - JSON
+    return api.post(f"{_TRUST}/online-keys/{role}/next", {})
+
+
+def _field(said: Any, name: str) -> Any:  # noqa: ANN401 - JSON
+    if not isinstance(said, dict) or name not in said:
+        raise LamplighterError("MESSAGE_MALFORMED", f"The server does not tell its {name}.")
+    return said[name]
 
 
 def _get(api: Api, name: str) -> bytes:
