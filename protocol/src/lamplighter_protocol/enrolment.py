@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from typing import Final
 
 import msgspec
@@ -14,14 +15,19 @@ from lamplighter_protocol.names import Name, Sha256
 from lamplighter_protocol.reported import Inventory
 
 _PREFIX: Final = "lamp1."
+_FINGERPRINT_DIGITS: Final = 32
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
-    """One text that a person carries to a device; valid once."""
+    """One text that a person carries to a device.
+
+    For a named device it is valid once. A claim names none: any board may use it to ask to be let
+    in, and a person decides.
+    """
 
     url: str
     """The HTTPS address of the server's device door."""
-    device: Name
+    device: Name | None = None
     fleet: Name
     token: str
     ca_sha256: Sha256
@@ -75,6 +81,20 @@ def decode_invitation(text: str) -> Invitation:
         raise LamplighterError(
             "INVITATION_INVALID", f"The invitation cannot be read: {error}."
         ) from error
+
+
+def fingerprint(device: str, public_der: bytes, agreement_public: bytes) -> str:
+    """What a person compares before a board is let in: 128 bits of SHA-256 over all that it asks.
+
+    Args:
+        device: The name that it wants.
+        public_der: SubjectPublicKeyInfo of the device's key.
+        agreement_public: 32 bytes, X25519.
+    """
+    parts = (b"lamplighter/1 claim", device.encode(), public_der, agreement_public)
+    sized = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    digits = hashlib.sha256(sized).hexdigest()[:_FINGERPRINT_DIGITS]
+    return "-".join(digits[at : at + 4] for at in range(0, _FINGERPRINT_DIGITS, 4))
 
 
 def telemetry_key(private: X25519PrivateKey, peer_public: bytes, device: str) -> bytes:

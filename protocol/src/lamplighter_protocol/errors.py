@@ -94,6 +94,33 @@ CATALOGUE: dict[str, Entry] = {
     "INVITATION_USED": Entry(
         409, False, "An invitation works once; make a new one with 'lamplighter device invite'."
     ),
+    "ENROLMENT_PENDING": Entry(
+        409,
+        True,
+        "Compare the fingerprint with 'lamplighter device ls --pending', then 'lamplighter device "
+        "approve NAME'; the board asks again by itself.",
+    ),
+    "ENROLMENT_FULL": Entry(
+        429,
+        True,
+        "'lamplighter device ls --pending' shows who asks: approve or reject them. If a stranger "
+        "fills the list, the claim has leaked: 'lamplighter device withdraw-claims'.",
+    ),
+    "ENROLMENT_THROTTLED": Entry(
+        429, True, "Wait as long as it says, and compare the invitation with the one you made."
+    ),
+    "ENROLMENT_UNKNOWN": Entry(
+        404, False, "See who asks to be let in: 'lamplighter device ls --pending'."
+    ),
+    "ENROLMENT_AMBIGUOUS": Entry(
+        409, False, "Say which board: --fingerprint and what it shows on its own screen."
+    ),
+    "DEVICE_REJECTED": Entry(
+        403,
+        False,
+        "Somebody refused this board. If that was a mistake, enrol it again with --replace: it "
+        "asks with a new key.",
+    ),
     "SERVER_UNTRUSTED": Entry(
         403, False, "The server's certificate is not the invited one; check the address."
     ),
@@ -225,7 +252,7 @@ CATALOGUE: dict[str, Entry] = {
     "SCHEMA_NEWER": Entry(500, False, "Use the newer Lamplighter that made this data folder."),
     # Making bundles
     "CONVERSION_REFUSED": Entry(
-        422, False, "Choose a supported estimator; docs/reference/conversion.md lists them."
+        422, False, "Mend what the sentence names, or choose an estimator that converts."
     ),
     "PARITY_REFUSED": Entry(
         422, False, "The converted model answers differently; lower the quantization or the model."

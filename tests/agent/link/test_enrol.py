@@ -4,6 +4,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Door(http.server.ThreadingHTTPServer):
         self.ca_pem = self.authority.save(directory).read_bytes()
         self.root = ROOT
         self.refusal: tuple[int, bytes] | None = None
+        self.paths: list[str] = []
         self.other_key = False
         self.telemetry_key = b""
         certificate, key = self.authority.issue("server", directory)
@@ -110,7 +112,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, self.server.ca_pem)
 
     def do_POST(self) -> None:
-        assert self.path == "/api/v1/enrol"
+        self.server.paths.append(self.path)
         raw = self.rfile.read(int(self.headers["Content-Length"]))
         if self.server.refusal is not None:
             self.answer(*self.server.refusal)
@@ -118,9 +120,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, msgspec.json.encode(self.server.reply(raw)))
 
 
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
-    door = Door(tmp_path)
+@contextmanager
+def serve(directory: Path) -> Iterator[Door]:
+    door = Door(directory)
     thread = threading.Thread(target=door.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield door
@@ -129,21 +131,29 @@ def door(tmp_path: Path) -> Iterator[Door]:
     door.server_close()
 
 
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    with serve(tmp_path) as door:
+        yield door
+
+
 def refused(door: Door, **changes: object) -> str:
     invitation = msgspec.structs.replace(door.invitation(), **changes)
     with pytest.raises(LamplighterError) as error:
-        enrol(invitation, new_key(), INVENTORY, NOW)
+        enrol(invitation, "pi-1", new_key(), X25519PrivateKey.generate(), INVENTORY, NOW)
     return error.value.code
 
 
 def test_an_invitation_becomes_a_certificate_and_a_shared_key(door: Door) -> None:
     key = new_key()
-    enrolled = enrol(door.invitation(), key, INVENTORY, NOW)
+    agreement = X25519PrivateKey.generate()
+    enrolled = enrol(door.invitation(), "pi-1", key, agreement, INVENTORY, NOW)
     assert enrolled.telemetry_key == door.telemetry_key
     assert enrolled.reply.root_json == ROOT
     certificate = x509.load_pem_x509_certificate(enrolled.reply.certificate_pem.encode())
     assert certificate.subject.rfc4514_string() == "CN=pi-1"
     assert certificate.public_key() == key.public_key()
+    assert door.paths == ["/api/v1/enrol"]
 
 
 def test_what_the_invitation_does_not_pin_is_not_believed(door: Door, tmp_path: Path) -> None:

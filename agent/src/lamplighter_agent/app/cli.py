@@ -32,6 +32,12 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     enrol = _command(commands, "enrol", "enrol this device", "lamp1.iaZkZXZpY2U...")
     enrol.add_argument("invitation", help="the text from 'lamplighter device invite'")
+    enrol.add_argument(
+        "--name",
+        default="",
+        help="what this device wants to be called, with a text from 'device invite --claim': it "
+        "then asks until somebody lets it in",
+    )
     enrol.add_argument("--replace", action="store_true", help="give up the present identity")
     enrol.set_defaults(command=_enrol)
     run = _command(commands, "run", "run the agent until it is stopped", "--serve-port 8500")
@@ -118,12 +124,23 @@ def _enrol(chosen: argparse.Namespace) -> int:
     from lamplighter_agent.app.enrolment import enrol_device
 
     data = DataDir.choose(chosen.data_dir)
-    identity = enrol_device(data, chosen.invitation, replace=chosen.replace)
+    identity = enrol_device(
+        data,
+        chosen.invitation,
+        name=chosen.name,
+        replace=chosen.replace,
+        tell=_tell,
+    )
     sys.stdout.write(
         f"{identity.enrolment.device} is enrolled in fleet {identity.enrolment.fleet}. "
         "Start it: lamplighter-agent run\n"
     )
     return 0
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _run(chosen: argparse.Namespace) -> int:

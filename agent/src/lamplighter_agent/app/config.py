@@ -31,6 +31,11 @@ class DataDir:
         return self.path / "identity"
 
     @property
+    def offered(self) -> Path:
+        """Keys of a board that asks to be let in."""
+        return self.path / "offered.pem"
+
+    @property
     def journal(self) -> Path:
         """What the agent must remember."""
         return self.path / "journal.json"

@@ -38,46 +38,49 @@ class Enrolled:
     reply: EnrolmentReply
     ca_pem: str
     telemetry_key: bytes
-    agreement: X25519PrivateKey
 
 
 def enrol(
     invitation: Invitation,
+    device: str,
     key: ec.EllipticCurvePrivateKey,
+    agreement: X25519PrivateKey,
     inventory: Inventory,
     now_utc: datetime,
 ) -> Enrolled:
-    """Exchange an invitation for a certificate. Blocks.
+    """Exchange an invitation for a certificate, or ask for one with a claim. Blocks.
 
     Args:
         invitation: As a person brought it.
+        device: The name that the board gets.
         key: The device's new key; only a signing request with its public half leaves.
+        agreement: Its new key for what is sealed; its public half leaves too.
         inventory: What the board is.
         now_utc: The clock, against which the server's certificate is checked.
 
     Raises:
         LamplighterError: SERVER_UNREACHABLE, SERVER_UNTRUSTED, MESSAGE_MALFORMED,
-            MESSAGE_TOO_LARGE, INVITATION_INVALID, or what the server answers.
+            MESSAGE_TOO_LARGE, INVITATION_INVALID, or what the server answers: with a claim,
+            ENROLMENT_PENDING until somebody has decided.
     """
     ca_pem = _fetch_ca(invitation)
-    agreement = X25519PrivateKey.generate()
     request = EnrolmentRequest(
-        device=invitation.device,
+        device=device,
         token=invitation.token,
-        csr_pem=_signing_request(invitation.device, key),
+        csr_pem=_signing_request(device, key),
         agreement_public=agreement.public_key().public_bytes_raw(),
         inventory=inventory,
     )
     raw = call(
         invitation.url,
-        "/api/v1/enrol",
+        "/api/v1/enrol" if invitation.device else "/api/v1/enrol/claim",
         pinned_context(ca_pem),
         body=msgspec.json.encode(request),
         now_utc=now_utc,
     )
     try:
         reply = msgspec.json.decode(raw, type=EnrolmentReply)
-        derived = telemetry_key(agreement, reply.agreement_public, invitation.device)
+        derived = telemetry_key(agreement, reply.agreement_public, device)
         certificate = x509.load_pem_x509_certificate(reply.certificate_pem.encode())
     except (msgspec.MsgspecError, ValueError, RecursionError, x509.InvalidVersion) as error:
         raise LamplighterError(
@@ -87,7 +90,7 @@ def enrol(
         raise LamplighterError("SERVER_UNTRUSTED", "The TUF root is not the invited one.")
     if certificate.public_key() != key.public_key():
         raise LamplighterError("SERVER_UNTRUSTED", "The certificate is for another key.")
-    return Enrolled(reply=reply, ca_pem=ca_pem, telemetry_key=derived, agreement=agreement)
+    return Enrolled(reply=reply, ca_pem=ca_pem, telemetry_key=derived)
 
 
 def _fetch_ca(invitation: Invitation) -> str:

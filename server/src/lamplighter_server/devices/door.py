@@ -1,5 +1,8 @@
 """HTTP of the devices' door: what a board can ask without a certificate that is valid."""
 
+import time
+from collections.abc import AsyncIterator
+
 import msgspec
 from fastapi import APIRouter, Request, Response
 
@@ -7,12 +10,35 @@ from lamplighter_protocol.enrolment import EnrolmentRequest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.renewal import claimed_device
 from lamplighter_server.actor import Actor
-from lamplighter_server.assignments import service as assignments
+from lamplighter_server.addresses import network_of
 from lamplighter_server.database import ACTOR
-from lamplighter_server.devices import clones, renewal, service
+from lamplighter_server.devices import enrolment, renewal, service
+from lamplighter_server.devices.refusals import Refusals
 from lamplighter_server.edge import ContextDep, SessionDep
 
 router = APIRouter(prefix="/api/v1/enrol", tags=["enrolment"])
+
+
+def address_of(request: Request) -> str:
+    """Who asks, as far as the network tells."""
+    return request.client.host if request.client else ""
+
+
+async def slow_down(request: Request) -> AsyncIterator[None]:
+    """Count who is refused, and refuse at once who was refused too often.
+
+    Raises:
+        LamplighterError: ENROLMENT_THROTTLED.
+    """
+    refusals: Refusals = request.app.state.refusals
+    network = network_of(address_of(request))
+    refusals.check(network, time.monotonic())
+    try:
+        yield
+    except LamplighterError as error:
+        if not error.retryable:
+            refusals.count(network, time.monotonic())
+        raise
 
 
 @router.get("/ca")
@@ -25,9 +51,7 @@ async def get_ca(context: ContextDep) -> Response:
 async def post_enrol(request: Request, context: ContextDep, session: SessionDep) -> Response:
     """Enrol: JSON of EnrolmentRequest in, JSON of EnrolmentReply out."""
     body = read_enrolment(await request.body())
-    reply = await service.enrol(context, session, body)
-    await clones.settle(session, body.device, context.clock())
-    await assignments.welcome(context, session, body.device)
+    reply = await enrolment.enrol(context, session, body)
     return Response(msgspec.json.encode(reply), media_type="application/json")
 
 

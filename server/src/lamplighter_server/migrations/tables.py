@@ -8,6 +8,7 @@ import lamplighter_server.alerts.models
 import lamplighter_server.assignments.models
 import lamplighter_server.audit.models
 import lamplighter_server.blobs.models
+import lamplighter_server.claims.models
 import lamplighter_server.confidential.models
 import lamplighter_server.devices.models
 import lamplighter_server.drift.models
