@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from tests.server.doors.test_claims_door import PENDING, Board, Make, decide, pending
+from tests.server.doors.test_claims_door import Board, Make, decide, pending
 from tests.server.doors.test_enrolment_door import make_request
 
 from lamplighter_server.claims import service as claims
@@ -43,7 +43,7 @@ async def test_a_claim_alone(
     assert code_of(answer) == "INVITATION_INVALID"
     guess = Board(door, msgspec.structs.replace(word, token="guess"), "cam-1")
     assert code_of(await guess.ask()) == "INVITATION_INVALID"
-    await board.ask()
+    assert code_of(await board.ask()) == "ENROLMENT_PENDING"
     clock.later(days=2)
     assert code_of(await Board(door, word, "cam-2").ask()) == "INVITATION_INVALID"
     await decide(people, "cam-1")
