@@ -132,6 +132,14 @@ def test_the_page_rests_while_a_device_is_online() -> None:
     assert offline.seen_utc == NOW
 
 
+def test_a_revoked_device_is_no_silent_one() -> None:
+    device = make_device(online=False)
+    (before,) = picture.sites([device], [])[0].rows
+    (after,) = picture.sites([device.model_copy(update={"revoked_utc": NOW})], [])[0].rows
+    assert (before.link, after.link) == ("offline", "revoked")
+    assert "revoked" in after.search.split()
+
+
 PARTS = st.dictionaries(st.sampled_from("abcdef"), st.text(max_size=3))
 BOXES = st.builds(lambda now, sites: {"now": now, "sites": sites}, PARTS, PARTS)
 
