@@ -84,7 +84,11 @@ class Worker:
         elif isinstance(command, port.Collect):
             say(port.Counted(id=command.id, counts=self.window))
             self.window = Counts.zero(self.manifest)
-        else:
+        elif isinstance(command, port.Shadow):
+            say(port.Serving())
+            if self.plan.get("crash_in_shadow"):
+                os._exit(3)
+        elif isinstance(command, port.Stop):
             return False
         return True
 
@@ -97,6 +101,8 @@ class Worker:
                     latency=self.totals.latency,
                     errors=self.plan.get("errors", {}),
                     rss_mb=self.plan.get("rss_mb", 10.0),
+                    compared=self.plan.get("compared", 0),
+                    disagreed=self.plan.get("disagreed", 0),
                 )
             )
             await asyncio.sleep(0.05)

@@ -164,6 +164,9 @@ CATALOGUE: dict[str, Entry] = {
         500, False, "The model's process died repeatedly; see the event's detail."
     ),
     "WORKER_HUNG": Entry(500, False, "The model's process stopped answering; it was restarted."),
+    "WORKER_FORKED": Entry(
+        500, False, "The model's process started others without end; publish another file."
+    ),
     "LATENCY_OVER_BUDGET": Entry(
         422, False, "Publish a faster model or raise the latency budget in its health policy."
     ),
@@ -178,6 +181,12 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "PROBATION_TIMEOUT": Entry(
         422, True, "Too few live requests came to judge the release; send traffic and start again."
+    ),
+    "SHADOW_ALONE": Entry(
+        409, False, "Roll a release out as active first; a shadow runs beside it."
+    ),
+    "SHADOW_NO_ROOM": Entry(
+        507, False, "Free memory on the device, publish a smaller variant, or skip shadow mode."
     ),
     "UPDATE_LOOP": Entry(
         500, False, "The same update was interrupted too often; look at power and disk."

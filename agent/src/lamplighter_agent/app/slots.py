@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from lamplighter_agent.app.limits import Limits
 from lamplighter_agent.app.workers import WorkerProcess
 from lamplighter_agent.core.state import Installed
 from lamplighter_agent.ports.worker import Beat
 from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
 
@@ -25,6 +27,7 @@ class Slot:
         command: How a worker is started, before its options.
         listen_fds: The model's listening sockets.
         hang_s: How long its worker may be silent while it serves.
+        mode: Whether it is to answer, or to run in the shadow of what does.
     """
 
     def __init__(
@@ -37,9 +40,11 @@ class Slot:
         command: Sequence[str],
         listen_fds: Sequence[int],
         hang_s: float,
+        mode: Mode = "active",
     ) -> None:
         self.model = model
         self.installed = installed
+        self.mode: Mode = mode
         self._blobs = blobs
         self._files = run / f"{model}-{installed.release}-{os.urandom(4).hex()}"
         self._command = command
@@ -49,7 +54,7 @@ class Slot:
         self.serving = False
         """Whether it was told to accept requests."""
         self.has_served = False
-        """Whether it ever was."""
+        """Whether it ever was, or was told to take copies of them."""
 
     @property
     def alive(self) -> bool:
@@ -78,6 +83,7 @@ class Slot:
             ],
             self._listen_fds,
             self._hang_s,
+            Limits(self.installed.memory_budget_mb, in_shadow=self.mode == "shadow"),
         )
         loaded = await self.worker.loaded(self.installed.load_timeout_s)
         _raise(loaded.failure)
@@ -108,6 +114,20 @@ class Slot:
         """
         await self._running.serve()
         self.serving = self.has_served = True
+
+    async def shadow(self) -> None:
+        """Take copies of requests at `copies`.
+
+        Raises:
+            LamplighterError: WORKER_CRASHED, WORKER_HUNG.
+        """
+        await self._running.shadow(self.copies)
+        self.has_served = True
+
+    @property
+    def copies(self) -> Path:
+        """Where copies of requests are taken, in shadow mode."""
+        return self._files / "copies.sock"
 
     def drain(self) -> None:
         """Accept no more requests; stay warm."""

@@ -15,6 +15,7 @@ from uuid import uuid4
 from lamplighter_agent import __version__
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.desired import Desired
+from lamplighter_agent.app.family import adopt_orphans
 from lamplighter_agent.app.fetcher import Fetcher
 from lamplighter_agent.app.renewal import Renewal
 from lamplighter_agent.app.reporter import Reporter, trust_state
@@ -26,7 +27,7 @@ from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
 from lamplighter_agent.app.windows import Windows
-from lamplighter_agent.core.reconcile import Remove, Start, reconcile
+from lamplighter_agent.core.reconcile import Promote, Remove, Start, reconcile
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
 from lamplighter_agent.observe.inventory import describe_board, take_inventory
@@ -177,6 +178,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        adopt_orphans()
         run = self._settings.data.run
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
@@ -311,6 +313,9 @@ class Supervisor:
                 if isinstance(step, Start):
                     updater = self._updater(step.assigned.model)
                     await updater.begin(step.assigned, step.generation)
+                elif isinstance(step, Promote):
+                    updater = self._updater(step.assigned.model)
+                    await updater.promote(step.assigned, step.generation)
                 elif isinstance(step, Remove):
                     await self._remove(step.model)
                 else:

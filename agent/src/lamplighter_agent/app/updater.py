@@ -9,13 +9,15 @@ from lamplighter_agent.app.admission import Admission
 from lamplighter_agent.app.keeper import Keeper
 from lamplighter_agent.app.probation import Probation
 from lamplighter_agent.app.services import Services, failure_of
+from lamplighter_agent.app.shadow import Shadowing, check_room
 from lamplighter_agent.app.slots import Slot
 from lamplighter_agent.app.sockets import ModelSockets
 from lamplighter_agent.app.tasks import cancel
+from lamplighter_agent.app.workers import LOSSES
 from lamplighter_agent.core import state as model_state
 from lamplighter_agent.core.state import AttemptState, Installed, ModelState
 from lamplighter_agent.core.update import YIELDS, Effect, Event
-from lamplighter_protocol.assignment import AssignedModel, Generation
+from lamplighter_protocol.assignment import AssignedModel, Generation, Mode
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
@@ -25,7 +27,6 @@ from lamplighter_protocol.trust import allows_release
 _Ending = tuple[Event, Failure | None]
 #: How long a worker that is to end may take for its open connections.
 DRAIN_TIMEOUT_S: Final = 3.0
-_LOST = frozenset({"WORKER_CRASHED", "WORKER_HUNG"})
 
 
 class ModelUpdater:
@@ -49,12 +50,14 @@ class ModelUpdater:
         self._warm: Slot | None = None
         self._manifest: Manifest | None = None
         self._probation: Probation | None = None
+        self._shadowing: Shadowing | None = None
         self._admission = Admission(services)
         self._perform: dict[Effect, Callable[[], Awaitable[_Ending | None]]] = {
             "agree": self._agree,
             "fetch": self._fetch,
             "load": self._load,
             "self-test": self._self_test,
+            "shadow": self._shadow,
             "switch": self._switch,
             "watch": self._watch,
             "restart": self._restart,
@@ -117,6 +120,23 @@ class ModelUpdater:
         """End the attempt under way, as a newer assignment wants something else."""
         await cancel(filter(None, (self._driving,)))
         self._drive(await self._apply("superseded", None))
+
+    async def promote(self, assigned: AssignedModel, generation: Generation) -> None:
+        """Let the release in shadow go on as the active one."""
+        await cancel(filter(None, (self._driving,)))
+        if self._model.state != "shadowing":  # it has ended meanwhile; what follows is decided anew
+            self._services.tell.settled()
+            return
+        now_utc = self._services.now_utc()
+        effects: tuple[Effect, ...] = ()
+
+        def change(model: ModelState) -> ModelState:
+            nonlocal effects
+            model, effects = model_state.promote(model, assigned, generation, now_utc)
+            return model
+
+        await self._save(change)
+        self._drive(effects)
 
     async def close(self) -> None:
         """Stop every task and every worker, and take their last counts."""
@@ -222,15 +242,18 @@ class ModelUpdater:
             return "load-failed", Failure(code="RELEASE_BELOW_MINIMUM", sentence=sentence)
         await self._save(model_state.started)
         if self._candidate is not None:
-            await self._candidate.stop()
+            await self._end(self._candidate)
+        mode, self._shadowing = self._attempt.assigned.mode, None
         try:
-            self._candidate = self._make_slot(candidate)
+            if mode == "shadow":
+                check_room(candidate)
+            self._candidate = self._make_slot(candidate, mode)
             self._manifest = await self._admission.manifest(self._attempt.assigned)
             await self._candidate.load()
         except LamplighterError as error:
             if error.code == "STORE_CORRUPT":
                 return "store-damaged", None
-            return ("worker-lost" if error.code in _LOST else "load-failed"), failure_of(error)
+            return ("worker-lost" if error.code in LOSSES else "load-failed"), failure_of(error)
         return "loaded", None
 
     async def _self_test(self) -> _Ending:
@@ -238,10 +261,21 @@ class ModelUpdater:
         try:
             await self._new.self_test()
         except LamplighterError as error:
-            ending: Event = "worker-lost" if error.code in _LOST else "self-test-failed"
+            ending: Event = "worker-lost" if error.code in LOSSES else "self-test-failed"
             return ending, failure_of(error)
         await self._timed("self_test", started_mono)
-        return "self-test-passed", None
+        return model_state.passed(self._model), None
+
+    async def _shadow(self) -> _Ending:
+        assert self._manifest is not None  # noqa: S101 - it is loaded
+        if self._shadowing is None:
+            self._shadowing = Shadowing(
+                self._manifest, self._services, self._new, lambda: self.serving
+            )
+        ending = await self._shadowing.watch()
+        if ending[0] == "shadow-ok" and (found := self._shadowing.found) is not None:
+            await self._save(lambda model: model_state.shadowed(model, found))
+        return ending
 
     async def _switch(self) -> _Ending:
         """Two workers accept for a moment, so that no connection is refused."""
@@ -291,7 +325,7 @@ class ModelUpdater:
 
     async def _discard(self) -> None:
         gone, self._candidate = self._candidate, None
-        self._probation = None
+        self._probation = self._shadowing = None
         if gone is not None:
             await self._end(gone)
         self._collect_garbage()
@@ -316,7 +350,7 @@ class ModelUpdater:
         assert self._candidate is not None  # noqa: S101 - it is loaded
         return self._candidate
 
-    def _make_slot(self, installed: Installed) -> Slot:
+    def _make_slot(self, installed: Installed, mode: Mode = "active") -> Slot:
         settings = self._services.settings
         if self.sockets is None:
             self.sockets = ModelSockets(self.name, settings.data.run, self._port)
@@ -326,8 +360,9 @@ class ModelUpdater:
             blobs=self._services.blobs,
             run=settings.data.run,
             command=settings.worker_command,
-            listen_fds=self.sockets.fds,
+            listen_fds=self.sockets.fds if mode == "active" else (),
             hang_s=settings.hang_s,
+            mode=mode,
         )
 
     def _keep(self, slot: Slot) -> None:

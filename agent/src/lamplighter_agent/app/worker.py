@@ -15,6 +15,8 @@ from typing import IO, Final
 import msgspec
 import psutil
 
+from lamplighter_agent.app.comparing import Comparing
+from lamplighter_agent.app.family import die_with_parent
 from lamplighter_agent.observe.answers import AnswerReader, Answers
 from lamplighter_agent.observe.counting import Counting
 from lamplighter_agent.ports.session import Array, Session, Tensors
@@ -28,17 +30,21 @@ from lamplighter_agent.ports.worker import (
     Drained,
     FromWorker,
     Loaded,
+    Mirror,
     SelfTest,
     SelfTested,
     Serve,
     Serving,
+    Shadow,
     Stop,
     ToWorker,
 )
 from lamplighter_agent.runtime.golden import read_golden, self_test
 from lamplighter_agent.runtime.load import load
 from lamplighter_agent.serve.api import Api
+from lamplighter_agent.serve.mirroring import Mirroring
 from lamplighter_agent.serve.server import Server
+from lamplighter_agent.serve.shadow import ShadowServer
 from lamplighter_protocol.bundle import Manifest, Variant, decode_manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
@@ -58,6 +64,8 @@ class Engine:
         self.manifest = manifest
         self.variant = variant
         self.counting = Counting(manifest)
+        self.mirror: Mirroring | None = None
+        """Where each answered request is copied to, while a release runs in shadow."""
         self._session = session
         self._reader = AnswerReader(manifest)
 
@@ -69,6 +77,8 @@ class Engine:
             self.counting.failed(error.code)
             raise
         self.counting.answered(inputs, answers, time.perf_counter() - started_mono)
+        if self.mirror is not None:
+            self.mirror.copy(inputs, answers.classes)
         return outputs
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
@@ -94,6 +104,7 @@ class Worker:
         self._out = out
         self._process = psutil.Process()
         self._draining: asyncio.Task[None] | None = None
+        self._shadow: ShadowServer | None = None
 
     async def run(self, commands: asyncio.StreamReader) -> None:
         """Obey until told to stop or until the supervisor is gone."""
@@ -107,6 +118,9 @@ class Worker:
         finally:
             beating.cancel()
         self._break_off_draining()
+        self._mirror(None)
+        if self._shadow is not None:
+            self._shadow.close()
         if stopped:
             await self._server.drain(STOP_GRACE_S)
         else:  # an orphan would keep the listening sockets from the next supervisor
@@ -124,6 +138,20 @@ class Worker:
         elif isinstance(command, Drain):
             self._break_off_draining()
             self._draining = asyncio.create_task(self._drain())
+        elif isinstance(command, Shadow):
+            comparing = Comparing(self._engine, self._engine.counting)
+            self._shadow = ShadowServer(Path(command.path), comparing.take)
+            await self._shadow.serve()
+            say(self._out, Serving())
+        elif isinstance(command, Mirror):
+            self._mirror(command.path)
+
+    def _mirror(self, path: str | None) -> None:
+        engine = self._engine
+        if engine.mirror is not None:
+            engine.mirror.close()
+        labels = engine.manifest.answer.labels
+        engine.mirror = Mirroring(Path(path), labels) if path is not None else None
 
     def _break_off_draining(self) -> None:
         if self._draining is not None:
@@ -158,6 +186,9 @@ class Worker:
             latency=counts.latency,
             errors=counts.errors,
             rss_mb=self._process.memory_info().rss / 2**20,
+            compared=counts.compared,
+            disagreed=counts.disagreed,
+            missed=counts.missed,
         )
 
 
@@ -223,8 +254,10 @@ def main() -> int:
     parser.add_argument("--files", type=Path, required=True)
     parser.add_argument("--listen-fd", type=int, action="append", default=[])
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    arguments = parser.parse_args()
+    die_with_parent()
     try:
-        return asyncio.run(_main(parser.parse_args(), take_standard_output()))
+        return asyncio.run(_main(arguments, take_standard_output()))
     except (KeyboardInterrupt, BrokenPipeError):
         return 0
 

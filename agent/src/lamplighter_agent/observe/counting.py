@@ -46,6 +46,18 @@ class Counting:
         """Note a request that could not be answered."""
         self._since.errors[code] = self._since.errors.get(code, 0) + 1
 
+    def compared(self, rows: int, disagreed: int, missed: int) -> None:
+        """Note how answers to copied requests compare with those of the active release.
+
+        Args:
+            rows: Rows that both answered.
+            disagreed: Of these, rows with different answers.
+            missed: Requests of which no copy came, since the last time.
+        """
+        self._since.compared += rows
+        self._since.disagreed += disagreed
+        self._since.missed += missed
+
     def take(self) -> Counts:
         """The counts since the last time; they are counted once only."""
         self._bin()

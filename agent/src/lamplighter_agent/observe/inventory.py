@@ -5,13 +5,13 @@ import logging
 import platform
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 import psutil
 
 from lamplighter_agent import __version__
-from lamplighter_protocol.assignment import ENCRYPTED
+from lamplighter_protocol.assignment import ENCRYPTED, Mode
 from lamplighter_protocol.reported import Inventory
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ def describe_board(runtimes: dict[str, str]) -> Inventory:
         agent_version=__version__,
         system=_system(),
         transfers=(ENCRYPTED,),
+        modes=get_args(Mode),
     )
 
 

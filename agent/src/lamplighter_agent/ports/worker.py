@@ -42,11 +42,23 @@ class Collect(msgspec.Struct, frozen=True, tag="collect"):
     id: int
 
 
+class Shadow(msgspec.Struct, frozen=True, tag="shadow"):
+    """Answer the copies of requests that come to a Unix socket at `path`; answered by Serving."""
+
+    path: str
+
+
+class Mirror(msgspec.Struct, frozen=True, tag="mirror"):
+    """Send a copy of each answered request to the release in shadow at `path`; None ends it."""
+
+    path: str | None
+
+
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Exit as soon as open requests are answered."""
 
 
-ToWorker = SelfTest | Serve | Drain | Collect | Stop
+ToWorker = SelfTest | Serve | Drain | Collect | Shadow | Mirror | Stop
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
@@ -64,7 +76,7 @@ class SelfTested(msgspec.Struct, frozen=True, tag="self-tested"):
 
 
 class Serving(msgspec.Struct, frozen=True, tag="serving"):
-    """The worker accepts requests."""
+    """The worker accepts requests, or copies of them."""
 
 
 class Drained(msgspec.Struct, frozen=True, tag="drained"):
@@ -92,6 +104,10 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     errors: dict[str, int]
     """Failed requests by code; the client's own mistakes are not among them."""
     rss_mb: float
+    compared: int = 0
+    """Rows that the active release has answered too; the next two are as in Counts."""
+    disagreed: int = 0
+    missed: int = 0
 
 
 FromWorker = Loaded | SelfTested | Serving | Drained | Counted | Beat
