@@ -136,7 +136,7 @@ def rollout_picture(rollout: RolloutDetailView) -> RolloutPicture:
             for wave in rollout.waves
         ],
         legend=[(state, devices) for state, devices in count.items() if devices],
-        committed=count["committed"],
+        committed=count["committed"] + count["shadowed"],
         devices=len(places),
         failures=failures[:MAX_FAILURES],
         more_failures=len(failures[MAX_FAILURES:]),

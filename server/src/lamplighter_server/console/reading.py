@@ -13,7 +13,7 @@ from lamplighter_protocol.reported import Reported
 from lamplighter_server.alerts import service as alerts
 from lamplighter_server.alerts.models import Alert
 from lamplighter_server.assignments import service as assignments
-from lamplighter_server.assignments.models import WantedModel
+from lamplighter_server.assignments.models import Wanted
 from lamplighter_server.claims import service as claims
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
@@ -77,7 +77,7 @@ async def facts(context: Context, scope: Scope) -> Facts:
         all_rollouts = await rollouts.ls(session, scope)
         shown = [row for row in all_rollouts if row.status in OPEN] or all_rollouts[:1]
         details = [detail(row, await rollouts.places(session, row.id)) for row in shown]
-        wanted: dict[str, list[WantedModel]] = defaultdict(list)
+        wanted: dict[str, list[Wanted]] = defaultdict(list)
         for item in await assignments.wanted(session):
             wanted[item.device].append(item)
         published = await releases.ls(session)

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
+from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.reported import ModelReport
-from lamplighter_server.assignments.models import WantedModel
+from lamplighter_server.assignments.models import Wanted
 from lamplighter_server.devices import service
 from lamplighter_server.devices.models import Device
 
@@ -33,6 +35,10 @@ class DeviceModelView(BaseModel):
     """Of the newest attempt."""
     failure: FailureView | None = None
     wanted_release: int | None = None
+    shadow_release: int | None = None
+    """The release that shall run in the shadow of the one that answers."""
+    shadow: dict[str, float] | None = None
+    """What it did there, as the device signed: `compared`, `disagreed`, `missed` and the like."""
     rollout: str | None = None
 
 
@@ -53,11 +59,14 @@ class DeviceView(BaseModel):
     models: list[DeviceModelView]
 
 
-def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
+def view(device: Device, wanted: Iterable[Wanted]) -> DeviceView:
     """Put together what a device reports and what it shall have."""
     report = service.read_report(device)
     reported = {item.model: item for item in report.models} if report else {}
-    shall = {item.model: item for item in wanted if item.device == device.id}
+    shall: dict[Mode, dict[str, Wanted]] = {"active": {}, "shadow": {}}
+    for item in wanted:
+        if item.device == device.id:
+            shall[item.mode][item.model] = item
     problem = report.problem if report else None
     return DeviceView(
         id=device.id,
@@ -72,16 +81,20 @@ def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
         revoked_reason=device.revoked_reason,
         retired_utc=device.retired_utc,
         models=[
-            _model_view(model, reported.get(model), shall.get(model))
-            for model in sorted(reported.keys() | shall.keys())
+            _model_view(
+                model, reported.get(model), shall["active"].get(model), shall["shadow"].get(model)
+            )
+            for model in sorted(reported.keys() | shall["active"].keys() | shall["shadow"].keys())
         ],
     )
 
 
 def _model_view(
-    model: str, reported: ModelReport | None, wanted: WantedModel | None
+    model: str, reported: ModelReport | None, wanted: Wanted | None, in_shadow: Wanted | None
 ) -> DeviceModelView:
     shown = DeviceModelView(model=model)
+    if in_shadow is not None:
+        shown.shadow_release = in_shadow.release
     if wanted is not None:
         shown.wanted_release, shown.rollout = wanted.release, wanted.rollout
     if reported is not None and (active := reported.active) is not None:
@@ -89,6 +102,8 @@ def _model_view(
         shown.committed, shown.since_utc = active.committed, active.since_utc
     if reported is not None and (attempt := reported.attempt) is not None:
         shown.attempted_release, shown.phase = attempt.release, attempt.phase
+        if attempt.shadow is not None:
+            shown.shadow = msgspec.to_builtins(attempt.shadow)
         if attempt.failure is not None:
             shown.failure = FailureView(
                 code=attempt.failure.code, sentence=attempt.failure.sentence

@@ -2,6 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.trust import ModelPolicy
@@ -45,7 +46,7 @@ async def take_devices(
     unable = {
         device.id: why
         for device in selected
-        if (why := _obstacle(manifest, signed, device, sealed=sealed))
+        if (why := _obstacle(manifest, signed, device, policy.mode, sealed=sealed))
     }
     able = {device.id: device.labels for device in selected if device.id not in unable}
     if not able:
@@ -66,11 +67,15 @@ async def take_devices(
     ]
 
 
-def _obstacle(manifest: Manifest, signed: ModelPolicy, device: Device, *, sealed: bool) -> str:
+def _obstacle(
+    manifest: Manifest, signed: ModelPolicy, device: Device, mode: Mode, *, sealed: bool
+) -> str:
     """Why a device cannot run a release; empty if it can."""
     inventory = devices.read_inventory(device)
     if signed.machines and inventory.machine not in signed.machines:
         return f"HARDWARE_FORBIDDEN: {inventory.machine} is none of {', '.join(signed.machines)}."
+    if mode not in inventory.modes:
+        return f"CAPABILITY_MISSING: Its agent has no mode {mode}."
     try:
         assignments.choose_variant(manifest, inventory)
         if sealed:
