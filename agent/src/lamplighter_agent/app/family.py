@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -48,22 +49,36 @@ def members(leader: int, mark: str) -> set[int]:
     return found
 
 
-def rss_mb(pids: set[int]) -> float:
-    """Resident memory of processes; what they share is counted for each."""
-    return sum(map(_rss_bytes, pids)) / 2**20
+def held_mb(pids: Collection[int]) -> float:
+    """Resident memory of processes; what several share is counted once."""
+    measure = _rss_kb if len(pids) == 1 else _pss_kb  # the former is a hundred times quicker
+    return sum(map(measure, pids)) / 1024
 
 
-def end(leader: int, mark: str) -> None:
-    """Kill a worker and every process that it has started. The leader itself is not waited for."""
+def end(leader: int, mark: str, workers: Collection[int]) -> None:
+    """Kill a worker and every process that it has started.
+
+    Args:
+        leader: The worker's process id.
+        mark: Its mark.
+        workers: All that run, which somebody else waits for.
+    """
     for _ in range(_ROUNDS):
         found = members(leader, mark)
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        _reap(workers)
         if not found - {leader}:
             return
         time.sleep(_DYING_S)
-        for pid in found - {leader}:
+
+
+def _reap(workers: Collection[int]) -> None:
+    """Wait for adopted processes that have ended: those of other sessions that are no workers."""
+    ours = os.getsid(0)
+    for pid in _children(os.getpid()).difference(workers):
+        if _session(pid) not in (ours, None):
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
 
@@ -94,9 +109,17 @@ def _session(pid: int) -> int | None:
         return None
 
 
-def _rss_bytes(pid: int) -> int:
+def _rss_kb(pid: int) -> float:
+    return _field_kb(pid, "status", b"VmRSS:")
+
+
+def _pss_kb(pid: int) -> float:
+    return _field_kb(pid, "smaps_rollup", b"Pss:")
+
+
+def _field_kb(pid: int, file: str, name: bytes) -> float:
     try:
-        pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+        lines = (_PROC / str(pid) / file).read_bytes().splitlines()
+    except OSError:  # it has ended
+        return 0.0
+    return next((float(line.split()[1]) for line in lines if line.startswith(name)), 0.0)

@@ -62,7 +62,7 @@ class Limits:
                 "WORKER_FORKED",
                 f"Worker {leader} has become {len(pids)} processes; {MAX_PROCESSES} are allowed.",
             )
-        held_mb = family.rss_mb(pids)
+        held_mb = family.held_mb(pids)
         if held_mb > self.memory_mb:
             return LamplighterError(
                 "MEMORY_OVER_BUDGET",

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -41,10 +41,13 @@ class WorkerProcess:
         heard_mono: When it said anything last, by the loop's clock.
     """
 
+    _running: ClassVar[set[int]] = set()
+
     def __init__(
         self, process: asyncio.subprocess.Process, mark: str, hang_s: float, limits: Limits
     ) -> None:
         self._process = process
+        self._running.add(process.pid)
         self._mark = mark
         self._hang_s = hang_s
         self._limits = limits
@@ -202,7 +205,9 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it at once, with every process that it has started."""
-        family.end(self.pid, self._mark)
+        if self._process.returncode is None:  # its mark cannot be read before its exec is over
+            self._process.kill()
+        family.end(self.pid, self._mark, self._running)
 
     def _end(self, broken: LamplighterError) -> None:
         self._broken = self._broken or broken
@@ -247,6 +252,7 @@ class WorkerProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._guarding.cancel()
+        self._running.discard(self.pid)
         self.kill()  # what it has left behind
         self.exited.set()
         self.drained.set()

@@ -42,12 +42,21 @@ async def take_devices(
         for device in await devices.ls(session)
         if policy.where.items() <= device.labels.items() and device.revoked_utc is None
     ]
+    answers = {
+        item.device
+        for item in await assignments.wanted(session)
+        if (item.model, item.mode) == (model, "active")
+    }
     sealed = await confidential.is_protected(session, model)
     unable = {
         device.id: why
         for device in selected
         if (why := _obstacle(manifest, signed, device, policy.mode, sealed=sealed))
     }
+    if policy.mode == "shadow":
+        for device in selected:
+            if device.id not in answers:
+                unable[device.id] = f"SHADOW_ALONE: No release of {model} is to answer there."
     able = {device.id: device.labels for device in selected if device.id not in unable}
     if not able:
         raise LamplighterError(
