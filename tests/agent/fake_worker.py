@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--variant")
     parser.add_argument("--files", type=Path)
+    parser.add_argument("--accelerator")
     parser.add_argument("--listen-fd", type=int, action="append", default=[])
     chosen = parser.parse_args()
     asyncio.run(Worker(chosen.manifest, chosen.files, chosen.listen_fd).run())

@@ -188,6 +188,11 @@ CATALOGUE: dict[str, Entry] = {
     "SHADOW_NO_ROOM": Entry(
         507, False, "Free memory on the device, publish a smaller variant, or skip shadow mode."
     ),
+    "ACCELERATOR_MISSING": Entry(
+        503,
+        True,
+        "Install an onnxruntime built for this accelerator, or set 'accelerator' to \"cpu\".",
+    ),
     "UPDATE_LOOP": Entry(
         500, False, "The same update was interrupted too often; look at power and disk."
     ),

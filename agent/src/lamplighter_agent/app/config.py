@@ -92,6 +92,7 @@ class Settings:
         retry_first_s: The first pause after a step that may succeed later; it doubles.
         retry_max_s: The longest pause.
         trust_grace_s: How long an assignment may wait for metadata that allows it.
+        accelerator: What models run on where it is there: "cpu", "cuda" or "tensorrt".
         hang_s: How long a worker may give no sign of life.
         watch_interval_s: How often health is judged in probation.
         reconcile_interval_s: How often the assignment is looked at again, for not-before times.
@@ -108,6 +109,7 @@ class Settings:
     retry_first_s: float = 1.0
     retry_max_s: float = 60.0
     trust_grace_s: float = 5.0
+    accelerator: str = "cpu"
     hang_s: float = 10.0
     watch_interval_s: float = 0.25
     reconcile_interval_s: float = 5.0

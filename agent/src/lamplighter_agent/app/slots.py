@@ -51,6 +51,8 @@ class Slot:
         self._listen_fds = listen_fds
         self._hang_s = hang_s
         self.worker: WorkerProcess | None = None
+        self.lacking: Failure | None = None
+        """Why the model runs on the CPU though a setting asks for more."""
         self.serving = False
         """Whether it was told to accept requests."""
         self.has_served = False
@@ -86,6 +88,7 @@ class Slot:
             Limits(self.installed.memory_budget_mb, in_shadow=self.mode == "shadow"),
         )
         loaded = await self.worker.loaded(self.installed.load_timeout_s)
+        self.lacking = loaded.lacking
         _raise(loaded.failure)
 
     def _lay_out(self) -> Path:

@@ -8,7 +8,7 @@ from typing import Final
 from lamplighter_agent.app.admission import Admission
 from lamplighter_agent.app.keeper import Keeper
 from lamplighter_agent.app.probation import Probation
-from lamplighter_agent.app.services import Services, failure_of
+from lamplighter_agent.app.services import Services, failure_of, tell_lacking
 from lamplighter_agent.app.shadow import Shadowing, check_room
 from lamplighter_agent.app.slots import Slot
 from lamplighter_agent.app.sockets import ModelSockets
@@ -250,6 +250,7 @@ class ModelUpdater:
             self._candidate = self._make_slot(candidate, mode)
             self._manifest = await self._admission.manifest(self._attempt.assigned)
             await self._candidate.load()
+            tell_lacking(self._candidate, self._services.tell)
         except LamplighterError as error:
             if error.code == "STORE_CORRUPT":
                 return "store-damaged", None
@@ -359,7 +360,7 @@ class ModelUpdater:
             installed,
             blobs=self._services.blobs,
             run=settings.data.run,
-            command=settings.worker_command,
+            command=(*settings.worker_command, "--accelerator", settings.accelerator),
             listen_fds=self.sockets.fds if mode == "active" else (),
             hang_s=settings.hang_s,
             mode=mode,

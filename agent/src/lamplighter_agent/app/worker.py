@@ -39,6 +39,7 @@ from lamplighter_agent.ports.worker import (
     Stop,
     ToWorker,
 )
+from lamplighter_agent.runtime.accelerators import ACCELERATORS
 from lamplighter_agent.runtime.golden import read_golden, self_test
 from lamplighter_agent.runtime.load import load
 from lamplighter_agent.serve.api import Api
@@ -228,7 +229,8 @@ async def _main(arguments: argparse.Namespace, out: IO[bytes]) -> int:
     try:
         manifest = decode_manifest(arguments.manifest.read_bytes())
         variant = manifest.variant(arguments.variant)
-        session = load(variant.runtime, arguments.files / variant.file)
+        model = arguments.files / variant.file
+        session = load(variant.runtime, model, arguments.accelerator)
     except (LamplighterError, OSError) as error:
         code = error.code if isinstance(error, LamplighterError) else "MODEL_LOAD_FAILED"
         sentence = error.sentence if isinstance(error, LamplighterError) else str(error)
@@ -241,7 +243,11 @@ async def _main(arguments: argparse.Namespace, out: IO[bytes]) -> int:
     reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    say(out, Loaded(time.perf_counter() - started_mono))
+    lacking = None
+    if session.missing:
+        sentence = f"{manifest.model} runs on the CPU: {session.missing}."
+        lacking = Failure(code="ACCELERATOR_MISSING", sentence=sentence)
+    say(out, Loaded(time.perf_counter() - started_mono, lacking=lacking))
     await Worker(engine, server, arguments.files, out).run(reader)
     return 0
 
@@ -252,6 +258,7 @@ def main() -> int:
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--variant", required=True)
     parser.add_argument("--files", type=Path, required=True)
+    parser.add_argument("--accelerator", choices=ACCELERATORS, default="cpu")
     parser.add_argument("--listen-fd", type=int, action="append", default=[])
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     arguments = parser.parse_args()

@@ -4,7 +4,7 @@ The supervisor writes to the worker's standard input and reads its standard outp
 standard error is its log. The worker starts as
 
     python -m lamplighter_agent.app.worker --manifest FILE --variant NAME --files DIRECTORY \
-        --listen-fd N [--listen-fd N ...]
+        [--accelerator NAME] --listen-fd N [--listen-fd N ...]
 
 with listening sockets that the supervisor owns. It does not accept before it is told to serve.
 A closed standard input means that the supervisor is gone: the worker stops.
@@ -62,10 +62,14 @@ ToWorker = SelfTest | Serve | Drain | Collect | Shadow | Mirror | Stop
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    """The model is in memory; or `failure` (MODEL_LOAD_FAILED) tells why not, and it exits."""
+    """The model is in memory; or `failure` (MODEL_LOAD_FAILED) tells why not, and it exits.
+
+    `lacking` (ACCELERATOR_MISSING) tells why the model runs on the CPU against a setting.
+    """
 
     seconds: float
     failure: Failure | None = None
+    lacking: Failure | None = None
 
 
 class SelfTested(msgspec.Struct, frozen=True, tag="self-tested"):
