@@ -196,6 +196,16 @@ CATALOGUE: dict[str, Entry] = {
     "UPDATE_LOOP": Entry(
         500, False, "The same update was interrupted too often; look at power and disk."
     ),
+    # Sources and sinks on the device
+    "SOURCE_INVALID": Entry(
+        400, False, "Correct the table it names; docs/how-to/sources.md shows every kind."
+    ),
+    "SOURCE_FAILED": Entry(
+        503, True, "Look at the folder, camera or broker that it names; it is opened again."
+    ),
+    "SOURCE_WAITS": Entry(
+        503, True, "Nothing is lost: the source waits until what it names works again."
+    ),
     # Serving
     "INFERENCE_FAILED": Entry(
         500, False, "The release cannot answer this input; it is counted against its error budget."

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lamplighter_agent.observe.inventory import PROBE
 
@@ -96,6 +96,8 @@ class Settings:
         hang_s: How long a worker may give no sign of life.
         watch_interval_s: How often health is judged in probation.
         reconcile_interval_s: How often the assignment is looked at again, for not-before times.
+        source: Where input comes from, one table each (docs/how-to/sources.md).
+        sink: Where answers go.
         renewal_interval_s: About how often the age of the certificate is looked at.
     """
 
@@ -114,3 +116,5 @@ class Settings:
     watch_interval_s: float = 0.25
     reconcile_interval_s: float = 5.0
     renewal_interval_s: float = 60.0
+    source: tuple[Mapping[str, Any], ...] = ()
+    sink: tuple[Mapping[str, Any], ...] = ()

@@ -16,6 +16,7 @@ from lamplighter_agent import __version__
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.desired import Desired
 from lamplighter_agent.app.family import adopt_orphans
+from lamplighter_agent.app.feeder import Feeder
 from lamplighter_agent.app.fetcher import Fetcher
 from lamplighter_agent.app.renewal import Renewal
 from lamplighter_agent.app.reporter import Reporter, trust_state
@@ -201,12 +202,25 @@ class Supervisor:
                 self._spawn(task)
             if self._renewal is not None:
                 self._spawn(self._renewal.run())
+            if self._settings.source:
+                self._spawn(self._feeder().run())
             self._teller.report_due.set()
             await self._stopped.wait()
         finally:
             await self._shut_down()
         if self._broken is not None:
             raise self._broken
+
+    def _feeder(self) -> Feeder:
+        settings = self._settings
+        return Feeder(
+            settings.source,
+            settings.sink,
+            settings.data.status,
+            self._teller.problem,
+            first_pause_s=settings.retry_first_s,
+            longest_pause_s=settings.retry_max_s,
+        )
 
     async def _shut_down(self) -> None:
         closing = [updater.close() for updater in self._updaters.values()]
