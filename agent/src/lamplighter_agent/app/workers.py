@@ -1,6 +1,7 @@
 """One worker process: its commands, its lines, its signs of life and its end."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -27,6 +28,7 @@ _Answer = TypeVar("_Answer", port.Loaded, port.SelfTested, port.Serving)
 LOSSES: Final = frozenset({"WORKER_CRASHED", "WORKER_HUNG", "WORKER_FORKED", "MEMORY_OVER_BUDGET"})
 ANSWER_TIMEOUT_S: Final = 5.0
 STOP_TIMEOUT_S: Final = 5.0
+DRAIN_PIPES_TIMEOUT_S: Final = 1.0
 #: How often it is looked what a worker takes.
 GUARD_INTERVAL_S: Final = 1.0
 
@@ -254,6 +256,7 @@ class WorkerProcess:
         self._guarding.cancel()
         self._running.discard(self.pid)
         self.kill()  # what it has left behind
+        await self._drain_pipes()
         self.exited.set()
         self.drained.set()
         waiting: list[asyncio.Future[Any]] = [*self._answers.values(), *self._counted.values()]
@@ -261,6 +264,16 @@ class WorkerProcess:
             if not answer.done():
                 answer.set_exception(self.loss)
                 answer.exception()  # whoever waited is told; nobody need wait
+
+    async def _drain_pipes(self) -> None:
+        """Read what is left in them, so that they are closed."""
+        self._logging.cancel()
+        streams = (self._process.stdout, self._process.stderr)
+        with contextlib.suppress(asyncio.TimeoutError):  # somebody whom we do not know has them
+            await asyncio.wait_for(
+                asyncio.gather(*(_exhaust(stream) for stream in streams if stream is not None)),
+                DRAIN_PIPES_TIMEOUT_S,
+            )
 
     def _take(self, message: port.FromWorker) -> None:
         if isinstance(message, port.Beat):
@@ -285,6 +298,11 @@ class WorkerProcess:
                 self._end(self._silence)
             elif broken := self._limits.check(self.pid, self._mark):
                 self._end(broken)
+
+
+async def _exhaust(stream: asyncio.StreamReader) -> None:
+    while await stream.read(port.MAX_LINE_BYTES):
+        pass
 
 
 def _print(raw: bytes) -> None:
