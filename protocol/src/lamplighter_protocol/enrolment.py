@@ -30,6 +30,14 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the TUF root, version 1."""
 
 
+class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key of a device that connects with another one: it is on a token (ADR 16)."""
+
+    public_pem: str
+    renewal: bytes
+    """A RenewalRequest signed with it, for the key of the signing request."""
+
+
 class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the device sends. Its private keys never leave it."""
 
@@ -40,6 +48,8 @@ class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The device's X25519 public key: the telemetry key is derived from it, and keys of
     confidential releases are wrapped for it."""
     inventory: Inventory
+    own_key: OwnKey | None = None
+    """What the device signs with, if not with the key of the signing request."""
 
 
 class EnrolmentReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from lamplighter_server.blobs import service as blobs
 from lamplighter_server.context import Context
 from lamplighter_server.devices import certificates
 from lamplighter_server.devices.models import Device, Invitation
+from lamplighter_server.devices.own_key import own_key
 from lamplighter_server.people.access import FLEET, Scope, covers
 from lamplighter_server.pki.certificates import read_request
 from lamplighter_server.trust import service as trust
@@ -84,7 +85,8 @@ async def enrol(
     takes over a name keeps its labels unless the invitation says others.
 
     Raises:
-        LamplighterError: INVITATION_INVALID, INVITATION_USED, MESSAGE_MALFORMED, NAME_INVALID, or
+        LamplighterError: INVITATION_INVALID, INVITATION_USED, MESSAGE_MALFORMED, NAME_INVALID,
+            SIGNATURE_INVALID if its own key did not sign for the key of its signing request, or
             DEVICE_EXISTS if another board has taken the name since it was given away.
     """
     now_utc = context.clock()
@@ -94,9 +96,12 @@ async def enrol(
         raise LamplighterError(
             "DEVICE_EXISTS", f"Another board has enrolled as {request.device!r} since then."
         )
-    public = read_request(request.csr_pem, request.device)
+    certified = read_request(request.csr_pem, request.device)
+    public = own_key(request, certified, context.settings.fleet)
     lifetime = timedelta(seconds=context.settings.certificate_lifetime_s)
-    certificate = context.authority.issue_device(request.device, public, now_utc, lifetime)
+    certificate = context.authority.issue_device(
+        request.device, certified, now_utc, lifetime, device_key=public
+    )
     pem = certificates.pem(certificate)
     agreement = X25519PrivateKey.generate()
     try:
