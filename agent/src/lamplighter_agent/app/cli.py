@@ -33,6 +33,13 @@ def make_parser() -> argparse.ArgumentParser:
     enrol = _command(commands, "enrol", "enrol this device", "lamp1.iaZkZXZpY2U...")
     enrol.add_argument("invitation", help="the text from 'lamplighter device invite'")
     enrol.add_argument("--replace", action="store_true", help="give up the present identity")
+    enrol.add_argument(
+        "--key",
+        metavar="URI",
+        help="keep the device's own key on a token: "
+        "'pkcs11:token=T;object=KEY?module-path=/M.so&pin-source=file:/PIN-FILE' "
+        "(default: in a file)",
+    )
     enrol.set_defaults(command=_enrol)
     run = _command(commands, "run", "run the agent until it is stopped", "--serve-port 8500")
     run.add_argument(
@@ -118,7 +125,7 @@ def _enrol(chosen: argparse.Namespace) -> int:
     from lamplighter_agent.app.enrolment import enrol_device
 
     data = DataDir.choose(chosen.data_dir)
-    identity = enrol_device(data, chosen.invitation, replace=chosen.replace)
+    identity = enrol_device(data, chosen.invitation, replace=chosen.replace, key_uri=chosen.key)
     sys.stdout.write(
         f"{identity.enrolment.device} is enrolled in fleet {identity.enrolment.fleet}. "
         "Start it: lamplighter-agent run\n"

@@ -16,15 +16,19 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from lamplighter_agent.link.tls import check_dates, pinned_context
+from lamplighter_protocol import dsse
 from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.certificates import speaks_for
 from lamplighter_protocol.enrolment import (
     EnrolmentReply,
     EnrolmentRequest,
     Invitation,
+    OwnKey,
     telemetry_key,
 )
 from lamplighter_protocol.errors import CATALOGUE, LamplighterError
 from lamplighter_protocol.names import MAX_TRUST_FILE_BYTES
+from lamplighter_protocol.renewal import RenewalRequest, sign_renewal
 from lamplighter_protocol.reported import Failure, Inventory
 
 TIMEOUT_S: Final = 30.0
@@ -46,18 +50,21 @@ def enrol(
     key: ec.EllipticCurvePrivateKey,
     inventory: Inventory,
     now_utc: datetime,
+    token: dsse.Signer | None = None,
 ) -> Enrolled:
     """Exchange an invitation for a certificate. Blocks.
 
     Args:
         invitation: As a person brought it.
-        key: The device's new key; only a signing request with its public half leaves.
+        key: The new key of the certificate; only a signing request with its public half leaves.
         inventory: What the board is.
         now_utc: The clock, against which the server's certificate is checked.
+        token: The device's own key, if it is on a token, where TLS cannot use it.
 
     Raises:
         LamplighterError: SERVER_UNREACHABLE, SERVER_UNTRUSTED, MESSAGE_MALFORMED,
-            MESSAGE_TOO_LARGE, INVITATION_INVALID, or what the server answers.
+            MESSAGE_TOO_LARGE, INVITATION_INVALID, what the server answers, or what the token
+            refuses.
     """
     ca_pem = _fetch_ca(invitation)
     agreement = X25519PrivateKey.generate()
@@ -67,6 +74,7 @@ def enrol(
         csr_pem=_signing_request(invitation.device, key),
         agreement_public=agreement.public_key().public_bytes_raw(),
         inventory=inventory,
+        own_key=_vouch(invitation, key, token) if token else None,
     )
     raw = call(
         invitation.url,
@@ -87,6 +95,11 @@ def enrol(
         raise LamplighterError("SERVER_UNTRUSTED", "The TUF root is not the invited one.")
     if certificate.public_key() != key.public_key():
         raise LamplighterError("SERVER_UNTRUSTED", "The certificate is for another key.")
+    if token is not None and not speaks_for(certificate, token.public):
+        raise LamplighterError(
+            "SERVER_UNTRUSTED",
+            "The certificate does not name the key on the token: update the server.",
+        )
     return Enrolled(reply=reply, ca_pem=ca_pem, telemetry_key=derived, agreement=agreement)
 
 
@@ -105,6 +118,15 @@ def _fetch_ca(invitation: Invitation) -> str:
     if hashlib.sha256(der).hexdigest() != invitation.ca_sha256:
         raise LamplighterError("SERVER_UNTRUSTED", "The CA certificate is not the invited one.")
     return ssl.DER_cert_to_PEM_cert(der)
+
+
+def _vouch(invitation: Invitation, key: ec.EllipticCurvePrivateKey, token: dsse.Signer) -> OwnKey:
+    request = RenewalRequest(
+        device=invitation.device,
+        fleet=invitation.fleet,
+        tls_key_pem=dsse.public_pem(key.public_key()),
+    )
+    return OwnKey(public_pem=dsse.public_pem(token.public), renewal=sign_renewal(request, token))
 
 
 def _signing_request(device: str, key: ec.EllipticCurvePrivateKey) -> str:
