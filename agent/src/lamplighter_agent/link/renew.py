@@ -49,7 +49,8 @@ def is_newer(
         signer: The device's own key.
 
     Returns:
-        False if it does not last longer: the server has nothing newer, or an old one was replayed.
+        False if it is the same or does not last longer: the server has nothing newer, or an old
+        one was replayed.
 
     Raises:
         LamplighterError: MESSAGE_MALFORMED; SERVER_UNTRUSTED if the pinned authority did not issue
@@ -62,6 +63,8 @@ def is_newer(
         raise LamplighterError(
             "SERVER_UNTRUSTED", "The invited CA did not issue the new certificate."
         ) from error
+    if offered == current:
+        return False
     named = (offered.subject, offered.public_key()) == (current.subject, key)
     if not named or not speaks_for(offered, signer):
         raise LamplighterError(

@@ -1,5 +1,6 @@
 """Who the device is: its keys, its certificate and what it was enrolled with."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from lamplighter_agent.durable import disk_errors, fsync_directory, point, write_synced
+from lamplighter_agent.durable import disk_errors, fsync_directory, point, replace, write_synced
 from lamplighter_agent.keys.token_key import TokenKey
 from lamplighter_protocol import dsse
 from lamplighter_protocol.errors import LamplighterError
@@ -21,8 +22,9 @@ from lamplighter_protocol.names import Name
 
 _DEVICE_KEY: Final = "device-key.pem"
 _TLS_KEY: Final = "tls-key.pem"
+_NEXT_TLS_KEY: Final = "tls-key-next.pem"
 _HELD: Final = "device-key.json"
-_SECRET: Final = frozenset({"agreement.key", _DEVICE_KEY, _TLS_KEY, "telemetry.key"})
+_SECRET: Final = frozenset({"agreement.key", _DEVICE_KEY, _TLS_KEY, _NEXT_TLS_KEY, "telemetry.key"})
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,11 +141,31 @@ def replace_certificate(
     Raises:
         LamplighterError: DISK_FULL.
     """
-    files = {path.name: path.read_bytes() for path in link.iterdir()}
+    files = {path.name: path.read_bytes() for path in link.iterdir() if path.suffix != ".new"}
     renewed = {"device.pem": certificate_pem.encode()}
     if tls_key is not None:
         renewed[_TLS_KEY] = _private_pem(tls_key)
+        files.pop(_NEXT_TLS_KEY, None)
     _replace(link, {**files, **renewed})
+
+
+def next_tls_key(link: Path) -> ec.EllipticCurvePrivateKey:
+    """The key to be certified next: the same until replace_certificate, for replies get lost.
+
+    Raises:
+        LamplighterError: DISK_FULL.
+    """
+    path = link / _NEXT_TLS_KEY
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return _load_private(path)
+    key = new_key()
+    replace(path, _private_pem(key), 0o600)
+    return key
+
+
+def forget_next_tls_key(link: Path) -> None:
+    """Make another: this one will not be certified."""
+    (link / _NEXT_TLS_KEY).unlink(missing_ok=True)
 
 
 def _replace(link: Path, files: Mapping[str, bytes]) -> None:
@@ -178,7 +200,7 @@ def load_identity(link: Path) -> Identity:
             directory=link,
             enrolment=enrolment,
             telemetry_key=(link / "telemetry.key").read_bytes(),
-            signer=token or _load_key(link / _DEVICE_KEY),
+            signer=token or dsse.SoftwareSigner(_load_private(link / _DEVICE_KEY)),
             on_token=token is not None,
             agreement=_load_agreement(link / "agreement.key"),
         )
@@ -196,11 +218,11 @@ def _load_token(path: Path) -> TokenKey | None:
         raise ValueError(error.sentence) from error
 
 
-def _load_key(path: Path) -> dsse.SoftwareSigner:
+def _load_private(path: Path) -> ec.EllipticCurvePrivateKey:
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("the key is not on a curve")  # noqa: TRY004 - damaged data
-    return dsse.SoftwareSigner(key)
+    return key
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

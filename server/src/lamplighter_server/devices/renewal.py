@@ -21,8 +21,8 @@ async def renew(
     """Issue a certificate for the device's known key, or for the fresh one that this key names.
 
     A request that is repeated, by the device or by somebody who has recorded it, changes nothing:
-    the newest certificate is given again for the known key while it is young, and for any other
-    key always. Such a key is certified once, because whoever stole a card has its former ones.
+    the newest certificate is given again while it is young, and to another key than the known one
+    that has it always. Such a key is certified once: whoever stole a card has its former ones.
 
     Raises:
         LamplighterError: As accept_renewal, DEVICE_REVOKED, and KEY_REFUSED for a former key.
@@ -33,7 +33,7 @@ async def renew(
     now_utc = context.clock()
     if device.certificate_pem is not None:
         newest = read_certificate(device.certificate_pem)
-        if newest.public_key() == key and (key != known or validity(newest).is_young(now_utc)):
+        if validity(newest).is_young(now_utc) or newest.public_key() == key != known:
             return RenewalReply(certificate_pem=device.certificate_pem)
     if key != known and await certificates.was_certified(session, device.id, key):
         raise LamplighterError(
