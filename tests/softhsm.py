@@ -60,14 +60,16 @@ class SoftHsm:
     @contextmanager
     def session(self) -> Iterator[pkcs11.Session]:
         """Log in within this process."""
-        library = pkcs11.lib(MODULE)
+        token = pkcs11.lib(MODULE).get_token(token_label="lamplighter")
         try:
-            with library.get_token(token_label="lamplighter").open(
-                user_pin=PIN, rw=True
-            ) as session:
+            with token.open(user_pin=PIN, rw=True) as session:
                 yield session
         finally:
-            library.finalize()
+            self.close()
+
+    def close(self) -> None:
+        """As at the end of a process: the next use in this one looks at the tokens anew."""
+        pkcs11.lib(MODULE).finalize()
 
     def make_key(
         self,

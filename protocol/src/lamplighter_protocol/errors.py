@@ -136,8 +136,8 @@ CATALOGUE: dict[str, Entry] = {
     "TOKEN_PIN_WRONG": Entry(
         403,
         False,
-        "Write the right PIN to that file: it is then tried once. Unlock a locked token with its "
-        "own tool.",
+        "Enter the right PIN, or write it to the file of pin-source: then it is tried once. Unlock "
+        "a locked token with its own tool.",
     ),
     "TOKEN_KEY_UNFIT": Entry(
         409,
