@@ -29,10 +29,12 @@ class TokenKey:
         public: Its public part; a signature that does not fit it is not given away.
 
     Raises:
-        LamplighterError: KEY_URI_INVALID.
+        LamplighterError: KEY_URI_INVALID, or TOKEN_KEY_UNFIT if it is not an elliptic curve's.
     """
 
     def __init__(self, uri: str, public: dsse.PublicKey) -> None:
+        if not isinstance(public, ec.EllipticCurvePublicKey):
+            raise LamplighterError("TOKEN_KEY_UNFIT", "A key on a token must be on P-256.")
         self.uri = uri
         self.public = public
         self.key_id = dsse.key_id(public)
@@ -66,10 +68,12 @@ class TokenKey:
             except LamplighterError as error:
                 self._refused = (stamp, error) if error.code == "TOKEN_PIN_WRONG" else None
                 raise
-        if not self._fits(signature, message):
+        try:
+            self.public.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
             raise LamplighterError(
                 "TOKEN_KEY_LOST", "The token holds another key under the enrolled one's name."
-            )
+            ) from error
         return signature
 
     def _stamp(self) -> object:
@@ -79,14 +83,6 @@ class TokenKey:
         except OSError:
             return None
         return status.st_ino, status.st_size, status.st_mtime_ns
-
-    def _fits(self, signature: bytes, message: bytes) -> bool:
-        assert isinstance(self.public, ec.EllipticCurvePublicKey)  # noqa: S101
-        try:
-            self.public.verify(signature, message, ec.ECDSA(hashes.SHA256()))
-        except InvalidSignature:
-            return False
-        return True
 
 
 def _ask(ask: Ask) -> Answer:
