@@ -135,9 +135,12 @@ def _session(uri: TokenUri, *, writes: bool = False) -> "Iterator[pkcs11.Session
         ) from error
     wanted = {"token_serial": uri.serial.encode()} if uri.serial is not None else {}
     try:
-        token = library.get_token(token_label=uri.token, **wanted)
-        with token.open(user_pin=pin, rw=writes) as session:
-            yield session
+        try:
+            token = library.get_token(token_label=uri.token, **wanted)
+            with token.open(user_pin=pin, rw=writes) as session:
+                yield session
+        finally:
+            library.finalize()  # a TPM without a resource manager keeps what is left open
     except pkcs11.PKCS11Error as error:
         raise _refusal(uri, error) from error
 
@@ -157,6 +160,7 @@ def _refusal(uri: TokenUri, error: Exception) -> LamplighterError:
 
 def _generate(session: "pkcs11.Session", label: str) -> "pkcs11.PublicKey":
     import pkcs11
+    from pkcs11.constants import DEFAULT
     from pkcs11.util.ec import encode_named_curve_parameters
 
     curve = session.create_domain_parameters(
@@ -164,11 +168,15 @@ def _generate(session: "pkcs11.Session", label: str) -> "pkcs11.PublicKey":
         {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")},
         local=True,
     )
+    # Encryption is not mentioned: a TPM has one bit for it and for signatures, and tpm2-pkcs11
+    # refuses a key that shall have one without the other.
     public, _ = curve.generate_keypair(
         store=True,
         label=label,
         capabilities=pkcs11.MechanismFlag.SIGN | pkcs11.MechanismFlag.VERIFY,
+        public_template={pkcs11.Attribute.ENCRYPT: DEFAULT},
         private_template={
+            pkcs11.Attribute.DECRYPT: DEFAULT,
             pkcs11.Attribute.EXTRACTABLE: False,
             pkcs11.Attribute.SENSITIVE: True,
         },
