@@ -33,8 +33,7 @@ def token(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHsm
 @pytest.fixture
 def alice(person: Callable[[str], Person], token: SoftHsm) -> Person:
     made = person("alice")
-    plan = ["--root-key", URI.format(1), "--targets-key", URI.format(2)]
-    made.run("init", *plan, "--targets-keys", "0")
+    made.run("init", "--root-key", URI.format(1), "--targets-key", URI.format(2))
     return made
 
 

@@ -92,15 +92,20 @@ def _ask(ask: Ask) -> Answer:
             input=msgspec.json.encode(ask),
             stdout=subprocess.PIPE,
             timeout=_TIMEOUT_S,
-            check=True,
+            check=False,
         )
-        answer = msgspec.json.decode(child.stdout, type=Answer)
     except subprocess.TimeoutExpired as error:
         raise LamplighterError(
             "TOKEN_FAILED", f"The token does not answer within {_TIMEOUT_S:g} s."
         ) from error
-    except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as error:
-        raise LamplighterError("TOKEN_FAILED", f"The module broke down: {error}.") from error
+    except OSError as error:
+        raise LamplighterError("TOKEN_FAILED", f"No process can be started: {error}.") from error
+    try:
+        answer = msgspec.json.decode(child.stdout, type=Answer)
+    except msgspec.MsgspecError as error:
+        raise LamplighterError(
+            "TOKEN_FAILED", f"The module broke down (status {child.returncode})."
+        ) from error
     if answer.failure is not None:
         raise LamplighterError(answer.failure.code, answer.failure.sentence)
     return answer
