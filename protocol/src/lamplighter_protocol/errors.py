@@ -137,6 +137,52 @@ CATALOGUE: dict[str, Entry] = {
         "Wait until the agent has connected; 'lamplighter-agent status' says what it does.",
     ),
     "NOT_ENROLLED": Entry(409, False, "Run 'lamplighter-agent enrol INVITATION' on this device."),
+    # The device's key on a token
+    "KEY_URI_INVALID": Entry(
+        400,
+        False,
+        "Write it as 'pkcs11:token=T;object=KEY?module-path=/M.so&pin-source=file:/PIN-FILE'.",
+    ),
+    "TOKEN_SUPPORT_MISSING": Entry(
+        503, False, "Install it beside the agent: pip install 'lamplighter-agent[pkcs11]'."
+    ),
+    "TOKEN_MODULE_FAILED": Entry(
+        503,
+        False,
+        "Install the PKCS#11 module or correct module-path; 'p11-kit list-modules' shows some.",
+    ),
+    "TOKEN_MISSING": Entry(
+        503,
+        True,
+        "Connect the token, or correct its name: 'pkcs11-tool --module M.so --list-token-slots'. "
+        "The device keeps serving.",
+    ),
+    "TOKEN_PIN_UNREADABLE": Entry(
+        403, False, "Put the PIN, one line, into the file of pin-source, then: chmod 600 FILE."
+    ),
+    "TOKEN_PIN_WRONG": Entry(
+        403,
+        False,
+        "Enter the right PIN, or write it to the file of pin-source: then it is tried once. Unlock "
+        "a locked token with its own tool.",
+    ),
+    "TOKEN_KEY_UNFIT": Entry(
+        409,
+        False,
+        "Name another object: where there is none, the agent makes a key that serves.",
+    ),
+    "TOKEN_KEY_LOST": Entry(
+        409,
+        False,
+        "Connect the token with which it enrolled; if it is gone, enrol anew: 'lamplighter device "
+        "invite ID --replace'.",
+    ),
+    "TOKEN_FAILED": Entry(
+        503,
+        True,
+        "Try the token by hand: 'pkcs11-tool --module M.so --login --test'. The device keeps "
+        "serving and tries again by itself.",
+    ),
     # Blobs and storage
     "CHUNK_REFUSED": Entry(
         422, True, "The chunk is fetched again by itself; if it recurs, check the broker."

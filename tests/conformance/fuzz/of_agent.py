@@ -24,6 +24,8 @@ from tests.conformance.fuzz.repository import REPOSITORY, published, sign_again,
 
 from lamplighter_agent.app.status import read_status
 from lamplighter_agent.core.state import ModelState
+from lamplighter_agent.keys.token_key import TokenKey
+from lamplighter_agent.keys.uri import parse_uri
 from lamplighter_agent.ports import worker as port
 from lamplighter_agent.runtime.golden import read_golden
 from lamplighter_agent.serve import oip
@@ -73,7 +75,7 @@ def _outbox_file() -> bytes:
         return (Path(folder) / "outbox").read_bytes()
 
 
-def _identity(name: str) -> tuple[Callable[[bytes], object], bytes]:
+def _identity(name: str, token: TokenKey | None = None) -> tuple[Callable[[bytes], object], bytes]:
     """Read an identity of which one file is not what it was; and that file."""
     enrolment = Enrolment(
         device=DEVICE, fleet=FLEET, url="https://x", broker_host="x", broker_port=1
@@ -90,6 +92,7 @@ def _identity(name: str) -> tuple[Callable[[bytes], object], bytes]:
                 root_json=b"{}",
                 telemetry_key=b"k" * 32,
                 agreement=_AGREEMENT,
+                token=token,
             )
             if raw is not None:
                 (identity.directory / name).write_bytes(raw)
@@ -97,6 +100,10 @@ def _identity(name: str) -> tuple[Callable[[bytes], object], bytes]:
             return (identity.directory / name).read_bytes()
 
     return read, read(None)
+
+
+_TOKEN_URI: Final = "pkcs11:token=T;object=K?module-path=/m.so&pin-source=file:/pin"
+_ON_TOKEN: Final = _identity("device-key.json", TokenKey(_TOKEN_URI, DEVICE_KEY.public_key()))
 
 
 def _take_trust(raw: bytes) -> None:
@@ -169,6 +176,8 @@ OF_AGENT: Final[dict[str, Decoder]] = {
         ),
     ),
     "identity": Decoder(_identity("enrolment.json")[0], (_identity("enrolment.json")[1],)),
+    "identity-on-token": Decoder(_ON_TOKEN[0], (_ON_TOKEN[1],)),
+    "token-uri": Decoder(lambda raw: parse_uri(text(raw)), (_TOKEN_URI.encode(),)),
     "identity-key": Decoder(_identity("device-key.pem")[0], (_identity("device-key.pem")[1],)),
     "outbox": Decoder(in_file(_open_outbox), (_outbox_file(),)),
     "status": Decoder(

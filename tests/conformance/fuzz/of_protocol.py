@@ -103,7 +103,10 @@ _DEVICE_PRIVATE: Final = dsse.SoftwareSigner(DEVICE_KEY)
 _TOPICS: Final = Topics(FLEET)
 _OWN_PUBLIC: Final = DEVICE_KEY.public_key()
 _RENEWAL: Final = renewal.sign_renewal(
-    renewal.RenewalRequest(device=DEVICE, fleet=FLEET), _DEVICE_PRIVATE
+    renewal.RenewalRequest(
+        device=DEVICE, fleet=FLEET, tls_key_pem=dsse.public_pem(DEVICE_KEY.public_key())
+    ),
+    _DEVICE_PRIVATE,
 )
 _AGREEMENT: Final = X25519PrivateKey.from_private_bytes(b"a" * 32)
 _RECIPIENT: Final = sealed.Recipient(

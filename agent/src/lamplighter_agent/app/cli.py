@@ -39,6 +39,13 @@ def make_parser() -> argparse.ArgumentParser:
         "then asks until somebody lets it in",
     )
     enrol.add_argument("--replace", action="store_true", help="give up the present identity")
+    enrol.add_argument(
+        "--key",
+        metavar="URI",
+        help="keep the device's own key on a token: "
+        "'pkcs11:token=T;object=KEY?module-path=/M.so&pin-source=file:/PIN-FILE' "
+        "(default: in a file)",
+    )
     enrol.set_defaults(command=_enrol)
     run = _command(commands, "run", "run the agent until it is stopped", "--serve-port 8500")
     run.add_argument(
@@ -129,6 +136,7 @@ def _enrol(chosen: argparse.Namespace) -> int:
         chosen.invitation,
         name=chosen.name,
         replace=chosen.replace,
+        key_uri=chosen.key,
         tell=_tell,
     )
     sys.stdout.write(

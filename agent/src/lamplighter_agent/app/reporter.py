@@ -53,6 +53,7 @@ class Reporter:
         inventory: Callable[[], Inventory],
         now_utc: Callable[[], datetime],
         is_synchronised: Callable[[], bool],
+        retry_s: float,
     ) -> None:
         self._identity = identity
         self._journal = journal
@@ -65,6 +66,8 @@ class Reporter:
         self._inventory = inventory
         self._now_utc = now_utc
         self._is_synchronised = is_synchronised
+        self._retry_s = retry_s
+        self._again: asyncio.TimerHandle | None = None
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Report whenever it is due, until cancelled.
@@ -82,13 +85,21 @@ class Reporter:
             if not self._link.connected:
                 continue  # the next connection makes a report due
             try:
-                counter = self._journal.next_report()
+                reported = self._reported(self._journal.next_report())
+                envelope = await asyncio.to_thread(sign_reported, reported, self._identity.signer)
             except LamplighterError as error:
                 self._teller.problem(error)
+                self._try_again()
                 continue
-            envelope = self._sign(counter)
             self._keep(envelope)
             self._link.publish(topic, envelope, retain=True)
+
+    def _try_again(self) -> None:
+        """In a while, once, however often it failed meanwhile: a disk or a token may come back."""
+        if self._again is not None:
+            self._again.cancel()
+        due = self._teller.report_due.set
+        self._again = asyncio.get_running_loop().call_later(self._retry_s, due)
 
     def _keep(self, envelope: bytes) -> None:
         """For `lamplighter-agent provenance`; the next report replaces what a power cut spoils."""
@@ -99,9 +110,9 @@ class Reporter:
         except OSError as error:  # a full disk must not silence the device
             _LOG.warning("The report is not kept: %s", error)
 
-    def _sign(self, counter: int) -> bytes:
+    def _reported(self, counter: int) -> Reported:
         enrolment, document = self._identity.enrolment, self._journal.document
-        reported = Reported(
+        return Reported(
             device=enrolment.device,
             fleet=enrolment.fleet,
             boot=self._boot,
@@ -116,4 +127,3 @@ class Reporter:
             clock_synchronised=self._is_synchronised(),
             at_utc=self._now_utc(),
         )
-        return sign_reported(reported, self._identity.signer)

@@ -122,6 +122,7 @@ class Supervisor:
             inventory=lambda: self._inventory,
             now_utc=self.now_utc,
             is_synchronised=self._is_synchronised,
+            retry_s=settings.retry_max_s,
         )
         self._services = Services(
             identity=identity,

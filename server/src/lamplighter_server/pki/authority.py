@@ -123,9 +123,15 @@ class Authority:
         return True
 
     def issue_device(
-        self, device: str, public_key: dsse.PublicKey, now_utc: datetime, lifetime: timedelta
+        self,
+        device: str,
+        public_key: dsse.PublicKey,
+        now_utc: datetime,
+        lifetime: timedelta,
+        *,
+        device_key: dsse.PublicKey | None = None,
     ) -> x509.Certificate:
-        """A client certificate whose common name is the device's id."""
+        """A client certificate whose common name is the device's id, and who signs for it."""
         return build_leaf(
             self.certificate,
             self.key,
@@ -133,6 +139,7 @@ class Authority:
             public_key=public_key,
             now_utc=now_utc,
             lifetime=lifetime,
+            device_key=device_key if device_key != public_key else None,
         )
 
     def server_tls(self) -> ssl.SSLContext:
