@@ -156,7 +156,7 @@ def next_tls_key(link: Path) -> ec.EllipticCurvePrivateKey:
         LamplighterError: DISK_FULL.
     """
     path = link / _NEXT_TLS_KEY
-    with contextlib.suppress(FileNotFoundError, ValueError):
+    with contextlib.suppress(FileNotFoundError, ValueError, UnsupportedAlgorithm):
         return _load_private(path)
     key = new_key()
     replace(path, _private_pem(key), 0o600)
