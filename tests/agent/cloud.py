@@ -96,7 +96,7 @@ class Cloud:
             )
             self.reports.append(report)
             self._bring(report.wants)
-        else:
+        elif leaf in _KINDS:
             sealed, body = unseal(
                 payload,
                 _KINDS[leaf],

@@ -121,7 +121,9 @@ class HealthPolicy(msgspec.Struct, frozen=True, kw_only=True):
     errors_min_requests: int = 20
     max_crashes: int = 2
     output_shift_max: float = 0.6
-    """Total variation distance between live and reference predictions, 0 to 1."""
+    """Total variation distance between live and reference predictions, 0 to 1.
+
+    A device goes back when the shift is larger than this beyond doubt (agent core.health)."""
     output_shift_min_requests: int = 50
 
 

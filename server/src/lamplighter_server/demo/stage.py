@@ -36,7 +36,7 @@ HEALTH: Final = HealthPolicy(
     probation_s=2.0,
     probation_max_s=30.0,
     latency_p99_budget_ms=500.0,
-    output_shift_max=0.4,
+    output_shift_max=0.3,
     output_shift_min_requests=60,
 )
 #: Later releases must prove themselves on live readings before they are committed.
