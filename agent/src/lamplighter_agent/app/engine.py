@@ -13,18 +13,27 @@ from lamplighter_protocol.errors import LamplighterError
 
 
 class Engine:
-    """Implements ports.servable and ports.session."""
+    """Implements ports.servable and ports.session.
 
-    def __init__(self, manifest: Manifest, variant: Variant, session: Session) -> None:
+    Args:
+        manifest: The release.
+        variant: Which of its forms is loaded.
+        session: The loaded model.
+        copies: Whether callers may change their arrays after a request.
+    """
+
+    def __init__(
+        self, manifest: Manifest, variant: Variant, session: Session, *, copies: bool = False
+    ) -> None:
         self.manifest = manifest
         self.variant = variant
-        self.counting = Counting(manifest)
+        self.counting = Counting(manifest, copies=copies)
         self._session = session
         self._reader = AnswerReader(manifest)
         self._process = psutil.Process()
 
     def infer(self, inputs: Tensors, started_mono: float) -> dict[str, Array]:
-        """See ports.servable. The arrays must not change afterwards: they are counted later."""
+        """See ports.servable."""
         try:
             outputs, answers = self._answer(inputs)
         except LamplighterError as error:

@@ -30,12 +30,17 @@ class Counting:
     Requests may be noted by several threads while another takes the counts: a request only appends
     to a queue.
 
+    Args:
+        manifest: The release.
+        copies: Whether the arrays may change after the request, so that they must be copied.
+
     Attributes:
         seconds: The sum of the latencies of what has been binned.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, *, copies: bool = False) -> None:
         self._manifest = manifest
+        self._copies = copies
         self._observed = sorted({column.tensor for column in manifest.columns})
         self._since = Counts.zero(manifest)
         self._taken = Counts.zero(manifest)
@@ -48,11 +53,14 @@ class Counting:
         """Note an answered request.
 
         Args:
-            inputs: Arrays by tensor name, first dimension the batch; they must not change.
+            inputs: Arrays by tensor name, first dimension the batch.
             answers: What the model said to them.
             seconds: From the arrival of the request to its answer.
         """
         observed = [inputs[name] for name in self._observed]
+        if self._copies:
+            observed = [tensor.copy() for tensor in observed]
+            answers = Answers(answers.classes, answers.probabilities.copy())
         self._waiting.append(_Batch(observed, answers, seconds))
         for tensor in observed:
             self._waiting_bytes += tensor.nbytes  # a hint: threads may lose an addition
@@ -64,6 +72,11 @@ class Counting:
         """Note a request that could not be answered."""
         with self._lock:
             self._since.errors[code] = self._since.errors.get(code, 0) + 1
+
+    def settle(self) -> None:
+        """Bin what waits, so that no request has to."""
+        with self._lock:
+            self._bin()
 
     def take(self) -> Counts:
         """The counts since the last time; they are counted once only."""
