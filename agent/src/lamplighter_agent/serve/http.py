@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def _refuse(self, error: LamplighterError) -> None:
-        if not self._refused:
+        if not (self._refused or self.transport.is_closing()):
             self._refused, self._parts = True, []
             self._write(error_answer(error), with_body=True)
 

@@ -80,7 +80,7 @@ def from_json(name: str, data: object, datatype: str, shape: Sequence[int] | Non
 def _holds(dtype: np.dtype[Any], values: Array) -> bool:
     """Whether all values lie in the range of a type: NumPy would wrap them round in silence."""
     if dtype == _BYTES:
-        return all(isinstance(value, str) for value in values.flat)
+        return all(isinstance(value, str) for value in values.ravel().tolist())
     if values.dtype.kind not in _NUMBER_KINDS[dtype.kind]:
         return False
     if np.can_cast(values.dtype, dtype):
@@ -130,7 +130,7 @@ def to_binary(array: Array) -> bytes:
     """The inverse of `from_binary`."""
     if array.dtype != _BYTES:
         return np.ascontiguousarray(array).tobytes()
-    strings = [str(value).encode() for value in array.flat]
+    strings = [str(value).encode() for value in array.ravel().tolist()]
     return b"".join(
         chain.from_iterable((len(raw).to_bytes(_LENGTH_BYTES, "little"), raw) for raw in strings)
     )

@@ -55,7 +55,7 @@ def read_request(body: bytes, inputs: Sequence[TensorSpec]) -> PredictRequest:
     document = _decode(body)
     if not isinstance(document, dict):
         raise invalid("the JSON is no object")
-    if document.get("signature_name", SIGNATURE) not in {SIGNATURE, ""}:
+    if document.get("signature_name", SIGNATURE) not in (SIGNATURE, ""):
         raise invalid(f"the signature is not {SIGNATURE!r}, the only one")
     if ("instances" in document) == ("inputs" in document):
         raise invalid("either 'instances' or 'inputs' must be given, and not both")
