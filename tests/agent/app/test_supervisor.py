@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -19,11 +20,14 @@ from lamplighter_agent.app.config import DataDir, Settings
 from lamplighter_agent.app.keeper import MAX_LOSSES
 from lamplighter_agent.app.status import Status, read_status
 from lamplighter_agent.app.supervisor import Supervisor
+from lamplighter_agent.ports.handover import TAKEN
 from lamplighter_agent.store.identity import Enrolment, Identity, new_key, save_identity
 from lamplighter_agent.trust.policies import read_policies
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.bundle import HealthPolicy, Manifest
+from lamplighter_protocol.counts import Counts
 from lamplighter_protocol.reported import ModelReport, Reported, accept_reported
+from lamplighter_protocol.telemetry import Window
 
 KEY = os.urandom(32)
 DEVICE_KEY = new_key()
@@ -403,3 +407,31 @@ async def test_expired_metadata_stops_changes_until_there_is_newer(
         cloud.repository.expires["timestamp"] = far_utc
         cloud.publish_trust()
         await cloud.until(ended(2, "committed"))
+
+
+async def test_counts_of_an_in_process_client_reach_the_server(board: Board, cloud: Cloud) -> None:
+    async with board.running():
+        _, manifest = await commit(board, cloud, 1)
+        counts = msgspec.structs.replace(Counts.zero(manifest), rows=12345)
+        window = Window(
+            model=manifest.model,
+            release=1,
+            variant=manifest.variants[0].name,
+            mode="active",
+            start_utc=datetime.now(timezone.utc),
+            length_s=60,
+            clock_synchronised=False,
+            counts=counts,
+        )
+        reader, writer = await asyncio.open_unix_connection(DataDir(board.data).counts)
+        writer.write(msgspec.json.encode(window) + b"\n")
+        assert await asyncio.wait_for(reader.readline(), 5) == TAKEN
+        writer.close()
+
+        def has_come(telemetry: dict[str, dict[int, Any]]) -> bool:
+            return any(
+                item.counts.rows == 12345 and item.clock_synchronised
+                for item in telemetry["window"].values()
+            )
+
+        await cloud.until_telemetry(has_come)

@@ -1,5 +1,6 @@
 """What a device reads: from the broker, from its own disk, from its clients."""
 
+import asyncio
 import io
 import json
 import tempfile
@@ -28,7 +29,8 @@ from lamplighter_agent.keys.token_key import TokenKey
 from lamplighter_agent.keys.uri import parse_uri
 from lamplighter_agent.ports import worker as port
 from lamplighter_agent.runtime.golden import read_golden
-from lamplighter_agent.serve import oip
+from lamplighter_agent.serve import oip, tfs
+from lamplighter_agent.serve.http import Connection, Handler, json_answer
 from lamplighter_agent.store.high_water import HighWaterFile
 from lamplighter_agent.store.identity import Enrolment, load_identity, save_identity
 from lamplighter_agent.store.journal import Document, Journal
@@ -116,29 +118,69 @@ def _take_trust(raw: bytes) -> None:
         trust.is_due()
 
 
+_INPUTS: Final = (
+    TensorSpec(name="a", datatype="FP32", shape=(-1, 2)),
+    TensorSpec(name="b", datatype="INT64", shape=(-1,)),
+    TensorSpec(name="c", datatype="BYTES", shape=(-1,)),
+)
+
+
 def _infer(raw: bytes) -> object:
     """Plain JSON; or, after four bytes that are its length, JSON with binary tensors."""
-    inputs = (
-        TensorSpec(name="a", datatype="FP32", shape=(-1, 2)),
-        TensorSpec(name="b", datatype="INT64", shape=(-1,)),
-    )
     outputs = (TensorSpec(name="label", datatype="INT64", shape=(-1,)),)
     if raw[:1] != b"{":
-        return oip.read_request(raw[4:], int.from_bytes(raw[:4], "big"), inputs, outputs)
-    return oip.read_request(raw, None, inputs, outputs)
+        return oip.read_request(raw[4:], int.from_bytes(raw[:4], "big"), _INPUTS, outputs)
+    return oip.read_request(raw, None, _INPUTS, outputs)
+
+
+class _Transport(asyncio.Transport):
+    """A connection whose other end says nothing more."""
+
+    closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def write(self, data: object) -> None:
+        assert not self.closing, "nothing is said after the end"
+
+    def write_eof(self) -> None:
+        self.closing = True
+
+    close = abort = write_eof
+
+
+def _speak_http(raw: bytes) -> None:
+    async def speak() -> None:
+        connection = Connection(Handler(lambda request: json_answer(list(request.path))))
+        connection.connection_made(_Transport())
+        connection.data_received(raw[:20])
+        connection.data_received(raw[20:])
+
+    asyncio.run(speak())
 
 
 def _tensors(**of_each: Any) -> dict[str, Any]:
     first = {"name": "a", "shape": [1, 2], "datatype": "FP32", **of_each.get("a", {})}
     second = {"name": "b", "shape": [1], "datatype": "INT64", **of_each.get("b", {})}
-    return {"inputs": [first, second], "outputs": [{"name": "label"}], "id": "1"}
+    third = {"name": "c", "shape": [1], "datatype": "BYTES", **of_each.get("c", {})}
+    return {"inputs": [first, second, third], "outputs": [{"name": "label"}], "id": "1"}
 
 
-_JSON_CALL: Final = json.dumps(_tensors(a={"data": [[0.5, 1]]}, b={"data": [7]})).encode()
-_HEAD: Final = json.dumps(
-    _tensors(a={"parameters": {"binary_data_size": 8}}, b={"parameters": {"binary_data_size": 8}})
+_JSON_CALL: Final = json.dumps(
+    _tensors(a={"data": [[0.5, 1]]}, b={"data": [7]}, c={"data": ["x"]})
 ).encode()
-_BINARY_CALL: Final = len(_HEAD).to_bytes(4, "big") + _HEAD + b"\x00" * 16
+_HEAD: Final = json.dumps(
+    _tensors(**{name: {"parameters": {"binary_data_size": 8}} for name in "abc"})
+).encode()
+_BINARY_CALL: Final = len(_HEAD).to_bytes(4, "big") + _HEAD + b"\x00" * 16 + b"\x04\x00\x00\x00text"
+_ROWS: Final = b'{"instances":[{"a":[NaN,1.5],"b":7,"c":"x"}]}'
+_COLUMNS: Final = b'{"inputs":{"a":[[1,2]],"b":[7],"c":["x"]},"signature_name":""}'
+_POST: Final = (
+    b"POST /v2/models/m/infer?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"1\r\nx\r\n0\r\n\r\n"
+)
 
 
 def _golden_file() -> bytes:
@@ -190,6 +232,8 @@ OF_AGENT: Final[dict[str, Decoder]] = {
         ),
     ),
     "inference": Decoder(_infer, (_JSON_CALL, _BINARY_CALL)),
+    "predict": Decoder(lambda raw: tfs.read_request(raw, _INPUTS), (_ROWS, _COLUMNS)),
+    "http": Decoder(_speak_http, (_POST,)),
     "worker": Decoder(
         lambda raw: msgspec.json.decode(raw, type=port.FromWorker),
         (b'{"type":"beat","requests":1,"predicted":[],"latency":[],"errors":{},"rss_mb":1.0}',),

@@ -57,6 +57,13 @@ def make_parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     run.add_argument(
+        "--socket-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the models' Unix sockets, MODEL.sock, for the agent's user and group "
+        "(default: 'run' in the data folder)",
+    )
+    run.add_argument(
         "--log-level",
         default="info",
         choices=["debug", "info", "warning", "error"],
@@ -159,7 +166,7 @@ def _run(chosen: argparse.Namespace) -> int:
         level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     data = DataDir.choose(chosen.data_dir)
-    settings = Settings(data=data, serve_port=chosen.serve_port)
+    settings = Settings(data=data, serve_port=chosen.serve_port, socket_dir=chosen.socket_dir)
     identity = load_identity(data.identity)
 
     async def supervise() -> None:

@@ -71,6 +71,11 @@ class DataDir:
         return self.path / "run"
 
     @property
+    def counts(self) -> Path:
+        """Where clients in other processes hand over what they counted; no model's socket."""
+        return self.run / "agent.counts"
+
+    @property
     def status(self) -> Path:
         """What `lamplighter-agent status` reads."""
         return self.path / "status.json"
@@ -84,6 +89,7 @@ class Settings:
         data: The data directory.
         serve_port: The loopback port of the first model, the next ones count up; 0 takes free
             ones.
+        socket_dir: Where the models' Unix sockets are made; None takes the data directory's `run`.
         worker_command: How a worker is started, before its own options.
         probe_command: What prints the runtimes that work here.
         vitals_interval_s: How often vitals are taken.
@@ -100,6 +106,7 @@ class Settings:
 
     data: DataDir
     serve_port: int
+    socket_dir: Path | None = None
     worker_command: Sequence[str] = WORKER
     probe_command: Sequence[str] = PROBE
     vitals_interval_s: float = 10.0
@@ -112,3 +119,8 @@ class Settings:
     watch_interval_s: float = 0.25
     reconcile_interval_s: float = 5.0
     renewal_interval_s: float = 60.0
+
+    @property
+    def sockets(self) -> Path:
+        """Where the Unix sockets are made."""
+        return self.socket_dir or self.data.run

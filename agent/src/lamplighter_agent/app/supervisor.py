@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from lamplighter_agent import __version__
 from lamplighter_agent.app.config import Settings
+from lamplighter_agent.app.counts_door import CountsDoor
 from lamplighter_agent.app.desired import Desired
 from lamplighter_agent.app.fetcher import Fetcher
 from lamplighter_agent.app.renewal import Renewal
@@ -143,6 +144,9 @@ class Supervisor:
             inventory=lambda: self._inventory,
             spawn=self._spawn,
         )
+        self._counts_door = CountsDoor(
+            data.counts, self._journal, blobs, self._services.windows.take, self.now_utc
+        )
         self._updaters: dict[str, ModelUpdater] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
@@ -195,6 +199,7 @@ class Supervisor:
                 self._sender.run(),
                 self._reporter.run(self._write_status),
                 self._services.windows.run(self._slots),
+                self._counts_door.run(),
                 self._take_vitals(),
             ):
                 self._spawn(task)

@@ -319,7 +319,7 @@ class ModelUpdater:
     def _make_slot(self, installed: Installed) -> Slot:
         settings = self._services.settings
         if self.sockets is None:
-            self.sockets = ModelSockets(self.name, settings.data.run, self._port)
+            self.sockets = ModelSockets(self.name, settings.sockets, self._port)
         return Slot(
             self.name,
             installed,

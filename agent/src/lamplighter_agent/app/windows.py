@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
+import msgspec
+
 from lamplighter_agent.app.slots import Slot
 from lamplighter_protocol.telemetry import Window
 
@@ -61,6 +63,11 @@ class Windows:
         """Take what a slot has counted so far: it is drained or about to stop."""
         length_s = self._length_s()
         await self._close(slot, window_start(self._now_utc(), length_s), length_s)
+
+    def take(self, window: Window) -> None:
+        """Store a window that a client of this board has counted, under our clock's word."""
+        synchronised = self._is_synchronised()
+        self._put(msgspec.structs.replace(window, clock_synchronised=synchronised))
 
     async def _close(self, slot: Slot, start_utc: datetime, length_s: int) -> None:
         if slot.worker is None or not slot.alive or not slot.has_served:

@@ -29,6 +29,10 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     load_timeout_s: float
     since_utc: Utc
 
+    def is_same(self, other: Installed) -> bool:
+        """Whether it is the same form of the same release, whenever it came."""
+        return (self.manifest_sha256, self.variant) == (other.manifest_sha256, other.variant)
+
     @property
     def blobs(self) -> frozenset[str]:
         """The digests of everything that must stay in the store."""
@@ -71,15 +75,20 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
         candidate = self.attempt.candidate if self.attempt else None
         return tuple(item for item in (self.active, self.previous, candidate) if item)
 
+    @property
+    def serving(self) -> Installed | None:
+        """The release that answers requests: the candidate through probation."""
+        if self.attempt and self.attempt.state in SERVING and self.attempt.candidate:
+            return self.attempt.candidate
+        return self.active
+
     def report(self) -> ModelReport:
         """The model as the signed report shows it."""
-        serving, committed = self.active, True
-        if self.attempt and self.attempt.state in SERVING and self.attempt.candidate:
-            serving, committed = self.attempt.candidate, False
+        committed = self.serving is self.active
         back = self.previous if committed else self.active
         return ModelReport(
             model=self.model,
-            active=_report_active(serving, committed=committed),
+            active=_report_active(self.serving, committed=committed),
             previous=back.release if back else None,
             attempt=_report_attempt(self.attempt),
         )

@@ -13,6 +13,7 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES
 
 _READ_BYTES = 1024 * 1024
+_FINAL = "sha256"
 
 
 class PartialBlob:
@@ -91,7 +92,7 @@ class BlobStore:
     """
 
     def __init__(self, root: Path, *, sync: bool = True) -> None:
-        self._final = root / "sha256"
+        self._final = root / _FINAL
         self._partial = root / "partial"
         self._aside = root / "damaged"
         self._sync = sync
@@ -140,6 +141,26 @@ class BlobStore:
         for path in gone:
             path.unlink()
         return len(gone)
+
+
+def verified_blob(root: Path, digest: str) -> Path:
+    """As BlobStore.verified, for whoever may only read the store at `root`.
+
+    Raises:
+        LamplighterError: STORE_CORRUPT.
+    """
+    path = root / _FINAL / digest
+    try:
+        intact = sha256(path.read_bytes()) == digest and not path.is_symlink()
+    except OSError as error:
+        raise LamplighterError(
+            "STORE_CORRUPT", f"The stored file {digest[:12]} cannot be read: {error.strerror}."
+        ) from error
+    if not intact:
+        raise LamplighterError(
+            "STORE_CORRUPT", f"The stored file {digest[:12]} is not what was signed."
+        )
+    return path
 
 
 def _read(path: Path) -> Iterator[bytes]:

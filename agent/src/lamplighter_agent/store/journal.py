@@ -30,6 +30,18 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[Name, ModelState] = {}
 
 
+def read_document(path: Path) -> Document | None:
+    """The journal as it stands, for whoever only follows it.
+
+    Returns:
+        None if there is none that can be read.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Document)
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
 class Journal:
     """Reads once, remembers, and writes every change before it takes effect.
 
