@@ -52,7 +52,10 @@ class Door(http.server.ThreadingHTTPServer):
         certificate, key = self.authority.issue("server", directory)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
+        # The handshake is made in the connection's thread, which closes what was refused.
+        self.socket = context.wrap_socket(
+            self.socket, server_side=True, do_handshake_on_connect=False
+        )
 
     def handle_error(self, *_: object) -> None:
         """Refused handshakes are what the tests want."""

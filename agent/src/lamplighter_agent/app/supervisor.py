@@ -8,9 +8,7 @@ import shutil
 import signal
 from collections.abc import Coroutine
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, Final
-from uuid import uuid4
+from typing import Any
 
 from lamplighter_agent import __version__
 from lamplighter_agent.app.config import Settings
@@ -30,6 +28,7 @@ from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.core.reconcile import Remove, Start, reconcile
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
+from lamplighter_agent.observe.boot import boot_id
 from lamplighter_agent.observe.inventory import describe_board, take_inventory
 from lamplighter_agent.observe.vitals import take_vitals
 from lamplighter_agent.store.blobs import BlobStore
@@ -45,7 +44,6 @@ from lamplighter_protocol.telemetry import Event
 from lamplighter_protocol.topics import Topics
 
 _LOG = logging.getLogger(__name__)
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Supervisor:
@@ -62,7 +60,7 @@ class Supervisor:
         self._identity = identity
         self._settings = settings
         self._topics = Topics(enrolment.fleet)
-        boot = _boot()
+        boot = boot_id()
         self._journal = Journal(data.journal)
         self._outbox = Outbox(data.outbox, boot=boot, max_bytes=settings.outbox_max_bytes)
         self._trust = Trust(
@@ -151,6 +149,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
         self._broken: BaseException | None = None
+        self._deciding: asyncio.Task[None] | None = None
 
     def now_utc(self) -> datetime:
         """The best known time: the clock, but never before what was signed.
@@ -195,7 +194,6 @@ class Supervisor:
             for task in (
                 self._link.run(),
                 self._follow_trust(),
-                self._follow_assignment(),
                 self._sender.run(),
                 self._reporter.run(self._write_status),
                 self._services.windows.run(self._slots),
@@ -203,6 +201,7 @@ class Supervisor:
                 self._take_vitals(),
             ):
                 self._spawn(task)
+            self._deciding = self._spawn(self._follow_assignment())
             if self._renewal is not None:
                 self._spawn(self._renewal.run())
             self._teller.report_due.set()
@@ -213,6 +212,7 @@ class Supervisor:
             raise self._broken
 
     async def _shut_down(self) -> None:
+        await cancel(filter(None, (self._deciding,)))  # nothing new begins
         closing = [updater.close() for updater in self._updaters.values()]
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*closing)
@@ -323,8 +323,9 @@ class Supervisor:
                     await self._updater(step.model).supersede()
 
     async def _remove(self, model: str) -> None:
-        if (updater := self._updaters.pop(model, None)) is not None:
+        if (updater := self._updaters.get(model)) is not None:
             await updater.close()
+            del self._updaters[model]
         try:
             self._journal.forget_model(model)
         except LamplighterError as error:
@@ -388,11 +389,3 @@ def _describe(updater: ModelUpdater) -> Serve:
         ready=serving is not None,
         worker_pid=serving.worker.pid if serving and serving.worker else None,
     )
-
-
-def _boot() -> str:
-    """Names this boot of the board; where the kernel does not, this start of the agent."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return uuid4().hex
