@@ -187,6 +187,12 @@ CATALOGUE: dict[str, Entry] = {
     "CHUNK_REFUSED": Entry(
         422, True, "The chunk is fetched again by itself; if it recurs, check the broker."
     ),
+    "PATCH_REFUSED": Entry(
+        422,
+        False,
+        "Nothing to do: the device fetches the whole file instead. If it recurs, its copy of the "
+        "former release is damaged, or agent and server differ in their versions.",
+    ),
     "BLOB_REFUSED": Entry(
         422, True, "Send the file again as it was signed; it was changed or cut short on the way."
     ),

@@ -26,6 +26,7 @@ from lamplighter_server.drift import service as drift
 from lamplighter_server.figures import Figures
 from lamplighter_server.ingest.listener import Listener
 from lamplighter_server.outbox.relay import relay
+from lamplighter_server.patches import making as patches
 from lamplighter_server.people import service as people
 from lamplighter_server.people import sessions
 from lamplighter_server.people.access import BOOTSTRAP
@@ -42,6 +43,7 @@ TICKS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {
     "assignments": assignments.tick,
     "drift": drift.tick,
     "trust": renewal.tick,
+    "patches": patches.tick,
     "audit": audit.tick,
 }
 RESTART_DELAY_S: Final = 1.0

@@ -2,13 +2,15 @@
 
 import asyncio
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from lamplighter_agent.app.services import Services
 from lamplighter_agent.app.transfers import plan_transfers
 from lamplighter_agent.core.state import Installed
+from lamplighter_agent.link.wanted import Wanted
 from lamplighter_protocol.assignment import AssignedModel
+from lamplighter_protocol.blobs import BlobRef
 from lamplighter_protocol.bundle import Manifest, decode_manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.trust import TrustView, agree_on_release, agree_on_target
@@ -65,8 +67,12 @@ class Admission:
         """
         manifest = await self.manifest(assigned)
         files = manifest.blobs_for(assigned.variant).values()
-        wanted = plan_transfers(files, assigned, self._services.identity)
+        wanted = self._plan(files, assigned)
         await self._patiently(assigned, lambda: self._services.fetcher.fetch(wanted))
+
+    def _plan(self, files: Iterable[BlobRef], assigned: AssignedModel) -> list[Wanted]:
+        services = self._services
+        return plan_transfers(files, assigned, services.identity, services.blobs.has)
 
     async def manifest(self, assigned: AssignedModel) -> Manifest:
         """The stored manifest, on which both sides of trust have agreed.
@@ -81,7 +87,7 @@ class Admission:
 
     async def _agreed(self, assigned: AssignedModel, active: Installed | None) -> Manifest:
         view = await self._signed(assigned)
-        wanted = plan_transfers([assigned.manifest], assigned, self._services.identity)
+        wanted = self._plan([assigned.manifest], assigned)
         await self._services.fetcher.fetch(wanted)
         raw = await asyncio.to_thread(self._read, assigned)
         return agree_on_release(

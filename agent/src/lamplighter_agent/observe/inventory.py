@@ -11,7 +11,7 @@ import msgspec
 import psutil
 
 from lamplighter_agent import __version__
-from lamplighter_protocol.assignment import ENCRYPTED
+from lamplighter_protocol.assignment import ENCRYPTED, PATCHES
 from lamplighter_protocol.reported import Inventory
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def describe_board(runtimes: dict[str, str]) -> Inventory:
         python=platform.python_version(),
         agent_version=__version__,
         system=_system(),
-        transfers=(ENCRYPTED,),
+        transfers=(ENCRYPTED, *PATCHES),
     )
 
 

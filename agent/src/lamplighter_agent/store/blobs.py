@@ -21,12 +21,13 @@ class PartialBlob:
 
     Attributes:
         blob: What was signed of the file.
+        path: Where its bytes are.
         lacking: Numbers of the chunks that are not there yet.
     """
 
     def __init__(self, path: Path, final: Path, blob: BlobRef, *, sync: bool) -> None:
         self.blob = blob
-        self._path = path
+        self.path = path
         self._final = final
         self._sync = sync
         if path.is_symlink():
@@ -73,10 +74,10 @@ class PartialBlob:
         with disk_errors():
             if self._sync:
                 os.fsync(self._file)
-            self._path.replace(self._final)
+            self.path.replace(self._final)
             if self._sync:
                 fsync_directory(self._final.parent)
-                fsync_directory(self._path.parent)
+                fsync_directory(self.path.parent)
 
     def close(self) -> None:
         """Leave the file as it is; another PartialBlob goes on from it."""

@@ -44,6 +44,8 @@ EXEMPT: Final[dict[str, str]] = {
     "failed_sign_in": _VISITS,
     "invitation.token_sha256": _SECRET,
     "outbox": _QUEUE,
+    "patch": "another form of what is published",
+    "patched_release": "how far patches have been made",
     "pending_device.asked_utc": _OWN_TIME,
     "pending_device.claim": _SECRET,
     "published_blob": _QUEUE,

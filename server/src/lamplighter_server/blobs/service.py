@@ -11,6 +11,7 @@ from lamplighter_server.blobs.wire import WireForm
 from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
 from lamplighter_server.outbox import service as outbox
+from lamplighter_server.patches import service as patches
 
 
 async def want(session: AsyncSession, sha256s: Iterable[str], by: str, now_utc: datetime) -> None:
@@ -29,11 +30,13 @@ async def unwant(session: AsyncSession, by: str) -> None:
 async def reconcile(session: AsyncSession, now_utc: datetime) -> None:
     """Publish what is wanted and not published; clear what is published and not wanted.
 
-    Plain files of confidential models are never published, whoever wants them.
+    Plain files of confidential models are never published, nor patches that would tell of them,
+    whoever wants them.
     """
     missing = select(BlobWant.sha256).where(
         BlobWant.sha256.not_in(select(PublishedBlob.sha256)),
         BlobWant.sha256.not_in(confidential.select_confidential()),
+        BlobWant.sha256.not_in(patches.select_confidential()),
     )
     for sha256 in await session.scalars(missing.distinct().order_by(BlobWant.sha256)):
         session.add(PublishedBlob(sha256=sha256, published_utc=now_utc))
@@ -46,6 +49,7 @@ async def _clear_unwanted(session: AsyncSession) -> None:
         or_(
             PublishedBlob.sha256.not_in(select(BlobWant.sha256)),
             PublishedBlob.sha256.in_(confidential.select_confidential()),
+            PublishedBlob.sha256.in_(patches.select_confidential()),
         )
     )
     for blob in await session.scalars(unwanted.order_by(PublishedBlob.sha256)):
