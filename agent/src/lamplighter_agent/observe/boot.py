@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
