@@ -28,11 +28,11 @@ class ModelSockets:
         self._tcp.listen(_BACKLOG)
         self.unix_path: Path | None = run / f"{model}.sock"
         self._unix = socket.socket(socket.AF_UNIX)
-        self.unix_path.unlink(missing_ok=True)
         try:
+            self.unix_path.unlink(missing_ok=True)
             self._unix.bind(str(self.unix_path))
             self._unix.listen(_BACKLOG)
-        except OSError as error:  # the path may be longer than the 108 bytes that sockets allow
+        except OSError as error:  # a path over the 108 bytes that sockets allow; no room on disk
             _LOG.warning("%s has no Unix socket: %s", model, error)
             self._unix.close()
             self.unix_path = None
@@ -52,5 +52,5 @@ class ModelSockets:
         self._tcp.close()
         self._unix.close()
         if self.unix_path is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 self.unix_path.unlink()

@@ -1,8 +1,10 @@
 """Collects what the broker says of trust, and has the child verify it when it is complete."""
 
 import asyncio
+import contextlib
 import re
 import sys
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,7 +74,7 @@ class Trust:
 
         Raises:
             LamplighterError: NAME_INVALID, MESSAGE_MALFORMED (the index), MESSAGE_TOO_LARGE or
-                DISK_FULL.
+                DISK_FULL or DISK_FAILED.
         """
         if name != INDEX and _NAME.fullmatch(name) is None:
             raise LamplighterError("NAME_INVALID", f"{name!r} is not a trust file.")
@@ -133,8 +135,8 @@ class Trust:
 
         Raises:
             LamplighterError: What the child says, and the view stays: TRUST_REFUSED or
-                MESSAGE_TOO_LARGE; or TRUST_EXPIRED, TRUST_MISSING or DISK_FULL, after which the
-                same index is due again.
+                MESSAGE_TOO_LARGE; or TRUST_EXPIRED, TRUST_MISSING, DISK_FULL or DISK_FAILED, after
+                which the same index is due again.
         """
         index, listed = self._digests.get(INDEX), {file.name for file in self._index().files}
         self._verified_index = index
@@ -151,10 +153,14 @@ class Trust:
         self.refreshed.set()
         self.refreshed = asyncio.Event()
         if self._digests.get(INDEX) == index:
-            for name in self._digests.keys() - listed - {INDEX}:
+            self._sweep(listed | {INDEX})
+        return view
+
+    def _sweep(self, keep: AbstractSet[str]) -> None:
+        for name in self._digests.keys() - keep:
+            with contextlib.suppress(OSError):  # what stays is swept the next time
                 (self._dirs.inbox / name).unlink(missing_ok=True)
                 del self._digests[name]
-        return view
 
     async def _ask_child(self) -> TrustView:
         child = await asyncio.create_subprocess_exec(
@@ -176,8 +182,10 @@ class Trust:
                 return msgspec.json.decode(out, type=TrustView)
             failure = msgspec.json.decode(out, type=Failure)
         except msgspec.MsgspecError as error:
+            # Killed, perhaps for want of memory: that says nothing of the metadata.
+            code = "TRUST_MISSING" if (child.returncode or 0) < 0 else "TRUST_REFUSED"
             raise LamplighterError(
-                "TRUST_REFUSED", f"The verifying process ended with {child.returncode}."
+                code, f"The verifying process ended with {child.returncode}."
             ) from error
         raise LamplighterError(failure.code, failure.sentence)
 
