@@ -57,8 +57,8 @@ class Trust:
         """Set at each file that arrives, to be cleared by whoever refreshes."""
         self.refreshed = asyncio.Event()
         """Set when the next refresh has succeeded; then there is a new one."""
-        self.is_short = False
-        """Whether a file found no room: the broker is to send everything again."""
+        self._lost: set[str] = set()
+        """Files that came, but that the disk did not take."""
         self._verified_index: str | None = None
         self._again = False
         self._refreshing = False
@@ -97,17 +97,22 @@ class Trust:
                 beside.write_bytes(payload)
                 beside.replace(place)
         except LamplighterError:
-            self.is_short = True
+            if len(self._lost) < MAX_FILES:
+                self._lost.add(name)
             self.changed.set()
             raise
         self._digests[name] = sha256(payload)
-        if name == INDEX:
-            self.is_short = False
+        self._lost.discard(name)
         self.changed.set()
 
     def is_due(self) -> bool:
         """Whether an index is here in full that was not verified yet, or may be by now."""
         return (self._again or self._is_new()) and self._is_complete()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a file found no room: the broker is to send everything again."""
+        return bool(self._lost)
 
     @property
     def is_behind(self) -> bool:
@@ -150,6 +155,7 @@ class Trust:
             self._refreshing = False
         self.view = view
         self.policies = read_policies(self._dirs.store)
+        self._lost.clear()
         self.refreshed.set()
         self.refreshed = asyncio.Event()
         if self._digests.get(INDEX) == index:
