@@ -143,10 +143,19 @@ BY_PATH(truncate, (const char *path, off_t length), path, (path, length))
 BY_PATH(truncate64, (const char *path, off64_t length), path, (path, length))
 BY_PATH(chmod, (const char *path, mode_t mode), path, (path, mode))
 BY_FILE(fchmod, (int file, mode_t mode), (file, mode))
-BY_FILE(fsync, (int file), (file))
 BY_FILE(fdatasync, (int file), (file))
 BY_FILE(ftruncate, (int file, off_t length), (file, length))
 BY_FILE(ftruncate64, (int file, off64_t length), (file, length))
+
+/* STORAGE_LIE names a file of which a sync is claimed but not done: the control of power cuts. */
+int fsync(int file)
+{
+    REAL(fsync);
+    char buffer[PATH_MAX];
+    const char *path = of_descriptor(file, buffer), *lie = getenv("STORAGE_LIE");
+    if (path && lie && !strcmp(path, lie)) return 0;
+    return meet("fsync", path, 0) ? -1 : real(file);
+}
 
 int bind(int file, const struct sockaddr *address, socklen_t length)
 {

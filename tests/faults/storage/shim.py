@@ -114,7 +114,7 @@ class Plan:
         return int(self._plan.count)
 
     @property
-    def stopped(self) -> bool:
+    def met(self) -> bool:
         """Whether the chosen call was met."""
         return bool(self._plan.stopped)
 
