@@ -52,7 +52,7 @@ docs: $(DEV) ## Build the documentation strictly into site/
 	@$(BIN)/mkdocs build --strict --quiet
 
 bench: $(DEV) ## Run one benchmark: make bench NAME=story
-	@$(BIN)/python benchmarks/$(NAME).py $(ARGS)
+	@$(BIN)/python benchmarks/$(subst -,_,$(NAME)).py $(ARGS)
 
 conformance: $(DEV) ## Run our conformance tests, public clients of serving and the public TUF suite
 	@$(BIN)/pytest tests/conformance $(ARGS)

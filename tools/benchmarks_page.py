@@ -28,7 +28,7 @@ def rows(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 def section(result: dict[str, Any]) -> str:
     """One benchmark."""
-    source = (ROOT / "benchmarks" / f"{result['name']}.py").read_text()
+    source = (ROOT / "benchmarks" / f"{result['name'].replace('-', '_')}.py").read_text()
     about = ast.get_docstring(ast.parse(source)) or ""
     machine, versions = result["machine"], result["versions"]
     used = ", ".join(f"{name} {version}" for name, version in versions.items())

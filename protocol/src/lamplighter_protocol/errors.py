@@ -202,6 +202,12 @@ CATALOGUE: dict[str, Entry] = {
     "DISK_FULL": Entry(
         507, True, "Free some space on the device; the update goes on where it stopped."
     ),
+    "DISK_FAILED": Entry(
+        507,
+        True,
+        "The device's storage refuses writes: look at 'dmesg' and replace the card if it failed; "
+        "models are served on, and the update goes on when writes succeed again.",
+    ),
     "STORE_CORRUPT": Entry(
         500, True, "A stored file is damaged; it is set aside and fetched again by itself."
     ),

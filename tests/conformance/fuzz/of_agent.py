@@ -33,7 +33,7 @@ from lamplighter_agent.serve import oip, tfs
 from lamplighter_agent.serve.http import Connection, Handler, json_answer
 from lamplighter_agent.store.high_water import HighWaterFile
 from lamplighter_agent.store.identity import Enrolment, load_identity, save_identity
-from lamplighter_agent.store.journal import Document, Journal
+from lamplighter_agent.store.journal import Document, Journal, encode_journal
 from lamplighter_agent.store.outbox import Outbox
 from lamplighter_agent.trust.client import Client
 from lamplighter_agent.trust.floor import FLOOR, raise_floor, read_floor
@@ -207,9 +207,7 @@ OF_AGENT: Final[dict[str, Decoder]] = {
     "policies": Decoder(
         decode_policies, (b'{"digits":{"model":"digits","minimum_release":2,"machines":["x"]}}',)
     ),
-    "journal": Decoder(
-        in_file(Journal), (msgspec.json.encode(Document(models={"digits": _STATE})),)
-    ),
+    "journal": Decoder(in_file(Journal), (encode_journal(Document(models={"digits": _STATE})),)),
     "high-water": Decoder(
         in_file(lambda path: HighWaterFile(path, "0" * 64)),
         (

@@ -41,6 +41,11 @@ class DataDir:
         return self.path / "journal.json"
 
     @property
+    def report_counter(self) -> Path:
+        """The counter of the newest report."""
+        return self.path / "report-counter"
+
+    @property
     def high_water(self) -> Path:
         """The newest generation ever accepted; outlives the journal."""
         return self.path / "high-water.json"

@@ -60,7 +60,7 @@ class Fetcher:
         """Fetch what is missing of `wanted`.
 
         Raises:
-            LamplighterError: FETCH_STALLED, CHUNK_REFUSED, DISK_FULL: all may succeed later and
+            LamplighterError: FETCH_STALLED, CHUNK_REFUSED, DISK_FULL, DISK_FAILED: all may succeed later and
                 go on where they stopped.
         """
         missing = [item for item in wanted if not self._blobs.has(item.blob.sha256)]
@@ -108,7 +108,7 @@ class Fetcher:
             made_by = await asyncio.to_thread(self._blobs.verified, offer.blob.sha256)
             await patch(offer.kind, made_by, start, partial.path, partial.blob.size_bytes)
         except LamplighterError as error:
-            if error.code == "DISK_FULL":
+            if error.code in {"DISK_FULL", "DISK_FAILED"}:
                 raise
             self._on_refused(error)
         else:

@@ -10,6 +10,7 @@ from typing import Final
 from lamplighter_agent.app.fetcher import Fetcher
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.link.mqtt import Link
+from lamplighter_agent.store.counter import ReportCounter
 from lamplighter_agent.store.identity import Identity
 from lamplighter_agent.store.journal import Journal
 from lamplighter_agent.trust.refresh import Trust
@@ -43,6 +44,7 @@ class Reporter:
         self,
         identity: Identity,
         journal: Journal,
+        counter: ReportCounter,
         trust: Trust,
         fetcher: Fetcher,
         teller: Teller,
@@ -57,6 +59,7 @@ class Reporter:
     ) -> None:
         self._identity = identity
         self._journal = journal
+        self._counter = counter
         self._trust = trust
         self._fetcher = fetcher
         self._teller = teller
@@ -85,7 +88,7 @@ class Reporter:
             if not self._link.connected:
                 continue  # the next connection makes a report due
             try:
-                reported = self._reported(self._journal.next_report())
+                reported = self._reported(self._counter.next())
                 envelope = await asyncio.to_thread(sign_reported, reported, self._identity.signer)
             except LamplighterError as error:
                 self._teller.problem(error)

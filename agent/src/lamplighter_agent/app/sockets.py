@@ -46,7 +46,7 @@ class ModelSockets:
             self._tcp.close()
             self._unix.close()
             raise
-        except OSError as error:  # the path may be longer than the 108 bytes that sockets allow
+        except OSError as error:  # a path over the 108 bytes that sockets allow; no room on disk
             _LOG.warning("%s has no Unix socket: %s", model, error)
             self._unix.close()
             self.unix_path = None
@@ -66,7 +66,7 @@ class ModelSockets:
         self._tcp.close()
         self._unix.close()
         if self.unix_path is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 self.unix_path.unlink()
 
 

@@ -32,6 +32,7 @@ from lamplighter_agent.observe.boot import boot_id
 from lamplighter_agent.observe.inventory import describe_board, take_inventory
 from lamplighter_agent.observe.vitals import take_vitals
 from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_agent.store.counter import ReportCounter
 from lamplighter_agent.store.high_water import HighWaterFile
 from lamplighter_agent.store.identity import Identity
 from lamplighter_agent.store.journal import Journal
@@ -112,6 +113,7 @@ class Supervisor:
         self._reporter = Reporter(
             identity,
             self._journal,
+            ReportCounter(data.report_counter),
             self._trust,
             fetcher,
             self._teller,
@@ -183,7 +185,8 @@ class Supervisor:
             loop.add_signal_handler(number, self.stop)
         run = self._settings.data.run
         shutil.rmtree(run, ignore_errors=True)
-        run.mkdir(parents=True)
+        with contextlib.suppress(OSError):  # slots and sockets do without it
+            run.mkdir(parents=True, exist_ok=True)
         self._teller.event(
             Event(at_utc=self.now_utc(), kind="started", sentence=f"Agent {__version__}.")
         )
@@ -338,9 +341,12 @@ class Supervisor:
             rss_mb = {
                 slot.model: slot.beat.rss_mb for slot in self._slots() if slot.serving and slot.beat
             }
-            vitals = take_vitals(
-                self.now_utc(), self._settings.data.path, rss_mb, self._outbox.dropped
-            )
+            try:
+                dropped = self._outbox.dropped
+            except LamplighterError as error:
+                self._teller.problem(error)
+                continue
+            vitals = take_vitals(self.now_utc(), self._settings.data.path, rss_mb, dropped)
             self._teller.put("vitals", vitals)
             self._write_status()
 

@@ -363,7 +363,10 @@ class ModelUpdater:
         models = self._services.journal.document.models.values()
         keep = {digest for model in models for item in model.installed for digest in item.blobs}
         keep |= {model.attempt.assigned.manifest.sha256 for model in models if model.attempt}
-        self._services.blobs.collect_garbage(keep | self._services.fetcher.touched)
+        try:
+            self._services.blobs.collect_garbage(keep | self._services.fetcher.touched)
+        except LamplighterError as error:
+            self._services.tell.problem(error)
 
 
 def _now_mono() -> float:

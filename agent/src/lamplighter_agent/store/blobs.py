@@ -1,5 +1,6 @@
 """Content-addressed files, fetched in chunks that may stop at any byte and go on later."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -30,12 +31,18 @@ class PartialBlob:
         self.path = path
         self._final = final
         self._sync = sync
-        if path.is_symlink():
-            path.unlink()
-            raise LamplighterError("STORE_CORRUPT", f"{path.name[:12]} was a link; it is removed.")
         with disk_errors():
+            if path.is_symlink():
+                path.unlink()
+                raise LamplighterError(
+                    "STORE_CORRUPT", f"{path.name[:12]} was a link; it is removed."
+                )
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        self.lacking = {number for number in range(blob.chunk_count) if not self._is_there(number)}
+            try:
+                self.lacking = {n for n in range(blob.chunk_count) if not self._is_there(n)}
+            except OSError:
+                self.close()
+                raise
 
     def _is_there(self, number: int) -> bool:
         stored = os.pread(self._file, self.blob.chunk_size_bytes(number), number * CHUNK_SIZE_BYTES)
@@ -50,7 +57,8 @@ class PartialBlob:
         """Check one chunk and store it durably.
 
         Raises:
-            LamplighterError: CHUNK_REFUSED, or DISK_FULL (what was written before stays).
+            LamplighterError: CHUNK_REFUSED, DISK_FULL or DISK_FAILED. What was written before
+                stays, unless it could not be made durable.
         """
         check_chunk(self.blob, number, payload)
         with disk_errors():
@@ -59,8 +67,7 @@ class PartialBlob:
             while left:
                 written = os.pwrite(self._file, left, offset)
                 left, offset = left[written:], offset + written
-            if self._sync:
-                os.fdatasync(self._file)
+            self._make_durable()
         self.lacking.discard(number)
 
     def finish(self) -> None:
@@ -69,15 +76,27 @@ class PartialBlob:
         Every chunk was checked when it came; `BlobStore.verified` checks the whole before use.
 
         Raises:
-            LamplighterError: DISK_FULL.
+            LamplighterError: DISK_FULL, DISK_FAILED.
         """
         with disk_errors():
-            if self._sync:
-                os.fsync(self._file)
+            self._make_durable()
             self.path.replace(self._final)
             if self._sync:
                 fsync_directory(self._final.parent)
                 fsync_directory(self.path.parent)
+
+    def _make_durable(self) -> None:
+        """After a failed sync nobody knows what is on the medium, though reading shows it all.
+
+        The next sync would succeed without having written it, so the file is fetched anew.
+        """
+        if not self._sync:
+            return
+        try:
+            os.fdatasync(self._file)
+        except OSError:
+            self.path.unlink(missing_ok=True)
+            raise
 
     def close(self) -> None:
         """Leave the file as it is; another PartialBlob goes on from it."""
@@ -120,27 +139,30 @@ class BlobStore:
             found = hashlib.sha256()
             for part in _read(path):
                 found.update(part)
+            if found.hexdigest() == digest and not path.is_symlink():
+                return path
+            problem = "is not what was signed"
         except OSError as error:
-            raise LamplighterError(
-                "STORE_CORRUPT", f"The stored file {digest[:12]} cannot be read: {error.strerror}."
-            ) from error
-        if found.hexdigest() == digest and not path.is_symlink():
-            return path
-        path.replace(self._aside / digest)
-        raise LamplighterError(
-            "STORE_CORRUPT", f"The stored file {digest[:12]} is not what was signed."
-        )
+            problem = f"cannot be read: {error.strerror}"
+        with contextlib.suppress(OSError):  # it is missing, or the disk is read-only
+            path.replace(self._aside / digest)
+        raise LamplighterError("STORE_CORRUPT", f"The stored file {digest[:12]} {problem}.")
 
     def collect_garbage(self, keep: AbstractSet[str]) -> int:
-        """Delete every blob, whole or partial, that is not in `keep`; return how many."""
+        """Delete every blob, whole or partial, that is not in `keep`; return how many.
+
+        Raises:
+            LamplighterError: DISK_FAILED; what is left goes the next time.
+        """
         gone = [
             path
             for directory in (self._final, self._partial, self._aside)
             for path in directory.iterdir()
             if path.name not in keep
         ]
-        for path in gone:
-            path.unlink()
+        with disk_errors():
+            for path in gone:
+                path.unlink()
         return len(gone)
 
 

@@ -182,7 +182,8 @@ def _replace(link: Path, files: Mapping[str, bytes]) -> None:
         current = link.resolve()
         for other in link.parent.glob(f"{link.name}-*"):
             if other.resolve() != current:
-                shutil.rmtree(other)
+                with disk_errors():
+                    shutil.rmtree(other)
 
 
 def load_identity(link: Path) -> Identity:

@@ -1,0 +1,228 @@
+"""What a device needs for one update, all of it retained by a real broker: no server is asked.
+
+Release 1 is committed on the device's disk; an assignment names release 2.
+"""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+import paho.mqtt.client as paho
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from paho.mqtt.enums import CallbackAPIVersion
+from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
+from tests.agent.tls import wait_until_listening
+from tests.agent.tuf_repository import Repository
+from tests.protocol.conftest import make_manifest
+
+from lamplighter_agent.store.identity import Enrolment, new_key, save_identity
+from lamplighter_protocol.assignment import (
+    AssignedModel,
+    Assignment,
+    Generation,
+    sign_assignment,
+)
+from lamplighter_protocol.blobs import describe, split
+from lamplighter_protocol.bundle import HealthPolicy, Manifest, TensorSpec, encode_manifest
+from lamplighter_protocol.topics import Topics
+
+FLEET, DEVICE, MODEL = "main", "pi-1", "digits"
+#: Two chunks: the fetch can stop between them.
+PADDING: Final = "x" * 66_000
+Kind = Literal["good", "bad"]
+#: The bad release passes its self-test, serves, and is judged in probation.
+HEALTH: Final[Mapping[Kind, HealthPolicy]] = {
+    "good": HealthPolicy(probation_s=0.1),
+    "bad": HealthPolicy(probation_s=60.0, memory_budget_mb=1.0),
+}
+_TOPICS: Final = Topics(FLEET)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class SmallRelease:
+    """A classifier of 16 numbers that answers unlike every other release."""
+
+    manifest: Manifest
+    raw: bytes
+    files: dict[str, bytes]
+    answer: list[float]
+    """Its probabilities for sixteen zeros."""
+
+
+def make_release(release: int, health: HealthPolicy) -> SmallRelease:
+    generator = np.random.default_rng(release)
+    inputs = generator.uniform(0, 16, (60, 16)).astype(np.float32)
+    labels = (inputs[:, release] > 8).astype(np.int64)
+    estimator = LogisticRegression().fit(inputs, labels)
+    graph = to_onnx(
+        estimator,
+        initial_types=None,
+        X=inputs[:1],
+        options={"zipmap": False},
+        target_opset=17,
+    )
+    graph.graph.input[0].name = "image"
+    for node in graph.graph.node:
+        for position, name in enumerate(node.input):
+            if name == "X":
+                node.input[position] = "image"
+    graph.doc_string = f"{release}{PADDING}"
+    golden = io.BytesIO()
+    np.savez(
+        golden,
+        **{
+            "image": inputs[:4],
+            "onnx-fp32/label": estimator.predict(inputs[:4]),
+            "onnx-fp32/probabilities": estimator.predict_proba(inputs[:4]).astype(np.float32),
+        },
+    )
+    files = {"model.onnx": graph.SerializeToString(), "golden.npz": golden.getvalue()}
+    plain = make_manifest(release)
+    manifest = msgspec.structs.replace(
+        plain,
+        files={name: describe(raw) for name, raw in files.items()},
+        outputs=(
+            *plain.outputs,
+            TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 2)),
+        ),
+        golden=msgspec.structs.replace(plain.golden, rows=4),
+        health=health,
+    )
+    zeros = estimator.predict_proba(np.zeros((1, 16), np.float32))[0]
+    return SmallRelease(manifest, encode_manifest(manifest), files, zeros.tolist())
+
+
+class World:
+    """A broker with everything in it, and an identity for the device.
+
+    Args:
+        folder: Where the broker's configuration lies.
+        mosquitto: The broker's program.
+    """
+
+    def __init__(self, folder: Path, mosquitto: str) -> None:
+        self.broker_port, self.serve_port = free_port(), free_port()
+        config = folder / "mosquitto.conf"
+        config.write_text(
+            f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\nuser root\n"
+            "max_queued_messages 0\nlog_type error\n"
+        )
+        self._broker = subprocess.Popen([mosquitto, "-c", str(config)])
+        self._repository = Repository()
+        self.releases: dict[int, SmallRelease] = {}
+
+    def __enter__(self) -> "World":  # noqa: PYI034
+        wait_until_listening(self.broker_port)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._broker.terminate()
+        self._broker.wait()
+
+    def enrol(self, link: Path) -> None:
+        """Give the device an identity."""
+        self.key = new_key()
+        save_identity(
+            link,
+            Enrolment(
+                device=DEVICE,
+                fleet=FLEET,
+                url="",
+                broker_host="127.0.0.1",
+                broker_port=self.broker_port,
+            ),
+            key=self.key,
+            certificate_pem="",
+            ca_pem="",
+            root_json=self._repository.root_bytes,
+            telemetry_key=os.urandom(32),
+            agreement=X25519PrivateKey.generate(),
+        )
+
+    def roll_out(self, number: int, kind: Kind = "good") -> None:
+        """Publish a release, and the assignment that wants it."""
+        release = self.releases[number] = make_release(number, HEALTH[kind])
+        self._repository.add(MODEL, number, release.raw)
+        self._repository.publish()
+        retained = {_TOPICS.trust(name): raw for name, raw in self._repository.files.items()} | {
+            _TOPICS.trust("index"): self._repository.index()
+        }
+        for content in (release.raw, *release.files.values()):
+            digest = describe(content).sha256
+            retained |= {_TOPICS.chunk(digest, n): raw for n, raw in enumerate(split(content))}
+        retained[_TOPICS.device(DEVICE, "desired")] = self._assign(release)
+        self._publish(retained)
+
+    def _assign(self, release: SmallRelease) -> bytes:
+        now = datetime.now(timezone.utc)
+        assigned = AssignedModel(
+            model=MODEL,
+            release=release.manifest.release,
+            manifest=describe(release.raw),
+            variant=release.manifest.variants[0].name,
+            not_before_utc=now,
+            deadline_utc=now + timedelta(days=7),
+        )
+        assignment = Assignment(
+            device=DEVICE,
+            fleet=FLEET,
+            generation=Generation(1, release.manifest.release),
+            issued_utc=now,
+            expires_utc=now + timedelta(days=7),
+            window_s=3600,
+            models=(assigned,),
+        )
+        return sign_assignment(assignment, self._repository.director)
+
+    def _publish(self, retained: Mapping[str, bytes]) -> None:
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client.connect("127.0.0.1", self.broker_port)
+        client.loop_start()
+        sent = [client.publish(topic, raw, qos=1, retain=True) for topic, raw in retained.items()]
+        for one in sent:
+            one.wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+
+
+def copy_state(source: Path, target: Path) -> None:
+    """Put a device's folder back to what it was."""
+    shutil.rmtree(target, ignore_errors=True)
+    sockets = shutil.ignore_patterns("*.sock")  # they cannot be copied
+    shutil.copytree(source, target, symlinks=True, ignore=sockets)
+
+
+def wait_for(what: str, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Look every few milliseconds.
+
+    Raises:
+        TimeoutError: It did not come true.
+    """
+    end_mono = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end_mono:
+            raise TimeoutError(f"waited {timeout_s:.0f} s for {what}")
+        time.sleep(0.005)
