@@ -60,8 +60,8 @@ class Fetcher:
         """Fetch what is missing of `wanted`.
 
         Raises:
-            LamplighterError: FETCH_STALLED, CHUNK_REFUSED, DISK_FULL, DISK_FAILED: all may succeed later and
-                go on where they stopped.
+            LamplighterError: FETCH_STALLED, CHUNK_REFUSED, DISK_FULL, DISK_FAILED: all may succeed
+                later and go on where they stopped.
         """
         missing = [item for item in wanted if not self._blobs.has(item.blob.sha256)]
         touched = frozenset(digest for item in missing for digest in item.touches)
