@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from lamplighter_agent import __version__
+from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.desired import Desired
 from lamplighter_agent.app.fetcher import Fetcher
@@ -44,6 +45,7 @@ from lamplighter_protocol.telemetry import Event
 from lamplighter_protocol.topics import Topics
 
 _LOG = logging.getLogger(__name__)
+_MB: Final = 2**20
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -63,7 +65,7 @@ class Supervisor:
         self._topics = Topics(enrolment.fleet)
         boot = _boot()
         self._journal = Journal(data.journal)
-        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=settings.outbox_max_bytes)
+        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=int(settings.outbox_max_mb * _MB))
         self._trust = Trust(
             TrustDirs(data.trust / "store", data.trust / "inbox", identity.root_file)
         )
@@ -80,8 +82,9 @@ class Supervisor:
             presence=self._topics.device(enrolment.device, "presence"),
             tls=tls,
             now_utc=self.now_utc,
+            keepalive_s=settings.keepalive_s,
         )
-        self._link = Link(broker, self._on_message, self._on_connected)
+        self._link = Link(broker, self._on_message, self._on_connected, self._write_status)
         self._renewal = None
         if tls is not None:
             self._renewal = Renewal(
@@ -138,6 +141,7 @@ class Supervisor:
             ),
             tell=self._teller,
             now_utc=self.now_utc,
+            conditions=Conditions(settings, blobs, self._is_synchronised),
             connected=lambda: self._link.connected,
             inventory=lambda: self._inventory,
             spawn=self._spawn,
@@ -365,6 +369,8 @@ class Supervisor:
             },
             trust=trust_state(self._trust),
             problem=self._teller.last_problem,
+            waiting=dict(self._teller.waiting),
+            dropped=self._outbox.dropped,
             at_utc=self.now_utc(),
         )
         try:
