@@ -164,7 +164,8 @@ class Device(RuleBasedStateMachine):
     def garbage_collection_leaves_what_runs_or_comes(self) -> None:
         keep = model_state.protected([ModelState(model="another"), self.model])
         attempt = self.model.attempt
-        for item in (self.model.active, self.model.previous, attempt and attempt.candidate):
+        candidate = attempt.candidate if attempt else None
+        for item in (self.model.active, self.model.previous, candidate):
             assert item is None or item.blobs <= keep
         if self.model.state not in RESTING:
             assert attempt is not None

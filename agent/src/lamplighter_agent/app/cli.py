@@ -68,6 +68,10 @@ def make_parser() -> argparse.ArgumentParser:
     _add_config(config)
     config.add_argument("--json", action="store_true", help="for programs")
     config.set_defaults(command=_config)
+    doctor = _command(commands, "doctor", "look at everything, and say what to do", "--json")
+    _add_config(doctor)
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(command=_doctor)
     provenance = _command(
         commands,
         "provenance",
@@ -197,6 +201,23 @@ def _config(chosen: argparse.Namespace) -> int:
             f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in shown.items()
         )
     return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    import msgspec
+
+    from lamplighter_agent.app.doctor.examine import examine
+
+    findings = []
+    for finding in examine(DataDir.choose(chosen.data_dir), choose_config(chosen.config)):
+        findings.append(finding)
+        if not chosen.json:
+            sys.stdout.write(f"{finding.verdict:4} {finding.check}: {finding.sentence}\n")
+            sys.stdout.write(f"     {finding.remedy}\n" * bool(finding.remedy))
+            sys.stdout.flush()
+    if chosen.json:
+        sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
+    return int(any(finding.verdict == "fail" for finding in findings))
 
 
 def _tuf(chosen: argparse.Namespace) -> int:

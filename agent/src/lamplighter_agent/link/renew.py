@@ -4,9 +4,11 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lamplighter_agent.link.enrol import call
 from lamplighter_agent.link.tls import pinned_context
+from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.renewal import DOOR_PATH, MAX_REPLY_BYTES, Validity
 
@@ -34,6 +36,19 @@ def read_validity(pem: str) -> Validity:
     return _validity(_load(pem))
 
 
+def check_own(pem: str, *, ca_pem: str, key_id: str) -> None:
+    """Refuse a certificate that does not belong to this device's key and pinned authority.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED, SERVER_UNTRUSTED.
+    """
+    certificate = _load(pem)
+    _check_issuer(certificate, _load(ca_pem))
+    der = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if sha256(der) != key_id:
+        raise LamplighterError("SERVER_UNTRUSTED", "The certificate is for another key.")
+
+
 def is_newer(pem: str, *, current_pem: str, ca_pem: str) -> bool:
     """Whether a certificate may and shall take the place of the current one.
 
@@ -45,17 +60,21 @@ def is_newer(pem: str, *, current_pem: str, ca_pem: str) -> bool:
             it, or not to this device's name and key.
     """
     offered, current, authority = _load(pem), _load(current_pem), _load(ca_pem)
-    try:
-        offered.verify_directly_issued_by(authority)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
-        raise LamplighterError(
-            "SERVER_UNTRUSTED", "The invited CA did not issue the new certificate."
-        ) from error
+    _check_issuer(offered, authority)
     if (offered.subject, offered.public_key()) != (current.subject, current.public_key()):
         raise LamplighterError(
             "SERVER_UNTRUSTED", "The new certificate is for another name or key."
         )
     return _validity(offered).until_utc > _validity(current).until_utc
+
+
+def _check_issuer(certificate: x509.Certificate, authority: x509.Certificate) -> None:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
+        raise LamplighterError(
+            "SERVER_UNTRUSTED", "The invited CA did not issue the certificate."
+        ) from error
 
 
 def _load(pem: str) -> x509.Certificate:

@@ -18,7 +18,7 @@ from lamplighter_protocol import dsse
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import Name
 
-_SECRET: Final = frozenset({"agreement.key", "device-key.pem", "telemetry.key"})
+SECRET: Final = frozenset({"agreement.key", "device-key.pem", "telemetry.key"})
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +128,7 @@ def _replace(link: Path, files: Mapping[str, bytes]) -> None:
         with disk_errors():
             directory.mkdir(parents=True, mode=0o700)
             for name, raw in files.items():
-                write_synced(directory / name, raw, 0o600 if name in _SECRET else 0o644)
+                write_synced(directory / name, raw, 0o600 if name in SECRET else 0o644)
             fsync_directory(directory)
             point(link, directory.name)
     finally:
