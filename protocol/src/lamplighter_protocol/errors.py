@@ -136,6 +136,12 @@ CATALOGUE: dict[str, Entry] = {
         True,
         "Wait until the agent has connected; 'lamplighter-agent status' says what it does.",
     ),
+    "CONFIG_INVALID": Entry(
+        400,
+        False,
+        "Correct the lines it names; docs/reference/configuration.md has every key, and "
+        "'lamplighter-agent config' tries the file.",
+    ),
     "NOT_ENROLLED": Entry(409, False, "Run 'lamplighter-agent enrol INVITATION' on this device."),
     # The device's key on a token
     "KEY_URI_INVALID": Entry(
@@ -239,6 +245,23 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "UPDATE_LOOP": Entry(
         500, False, "The same update was interrupted too often; look at power and disk."
+    ),
+    # On the device: why an update waits; it goes on by itself
+    "WAITS_FOR_WINDOW": Entry(
+        503, True, "Nothing to do: it goes on in the next window; 'maintenance_windows' sets them."
+    ),
+    "WAITS_FOR_WORKLOAD": Entry(
+        503, True, "Nothing to do: it goes on when the application lets go of 'not_now_file'."
+    ),
+    "WAITS_FOR_POWER": Entry(
+        503, True, "Connect the power supply, or set 'require_mains_power = false'."
+    ),
+    "WAITS_FOR_TEMPERATURE": Entry(
+        503, True, "Let the board cool down: look at its fan, its housing and its place."
+    ),
+    "WAITS_FOR_MEMORY": Entry(503, True, "End what takes memory, or lower 'min_free_memory_mb'."),
+    "WAITS_FOR_DISK": Entry(
+        507, True, "Free some space, or raise 'disk_budget_mb' or lower 'min_free_disk_mb'."
     ),
     # Serving
     "INFERENCE_FAILED": Entry(

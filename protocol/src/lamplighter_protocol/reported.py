@@ -111,6 +111,8 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelReport, ...]
     wants: tuple[Sha256, ...]
     """Blobs still wanted, by digest."""
+    waiting: dict[Name, Failure] = {}
+    """Why the update of a model waits for the board; it goes on by itself."""
     problem: Failure | None = None
     """The newest refusal that belongs to no attempt, such as a bad signature."""
     clock_synchronised: bool

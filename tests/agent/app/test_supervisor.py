@@ -1,4 +1,5 @@
 import asyncio
+import fcntl
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from tests.protocol.conftest import make_manifest
 from lamplighter_agent.app.config import DataDir, Settings
 from lamplighter_agent.app.keeper import MAX_LOSSES
 from lamplighter_agent.app.status import Status, read_status
+from lamplighter_agent.app.status import describe as describe_status
 from lamplighter_agent.app.supervisor import Supervisor
 from lamplighter_agent.ports.handover import TAKEN
 from lamplighter_agent.store.identity import Enrolment, Identity, new_key, save_identity
@@ -62,6 +64,8 @@ def settings(data: Path) -> Settings:
         trust_grace_s=0.3,
         hang_s=1.0,
         watch_interval_s=0.05,
+        conditions_interval_s=0.05,
+        not_now_file=str(data / "not-now"),
         reconcile_interval_s=0.2,
     )
 
@@ -135,6 +139,23 @@ def ended(release: int, phase: str) -> Callable[[Reported], bool]:
         return attempt is not None and (attempt.release, attempt.phase) == (release, phase)
 
     return check
+
+
+async def test_an_update_waits_for_the_workload_and_says_so(board: Board, cloud: Cloud) -> None:
+    manifest, files = bundle(1, {})
+    async with board.running():
+        with (board.data / "not-now").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            cloud.assign(1, (cloud.add(manifest, files), manifest))
+            report = await cloud.until(lambda report: "digits" in report.waiting)
+            assert report.waiting["digits"].code == "WAITS_FOR_WORKLOAD"
+            found = model(report)
+            assert found is not None
+            assert found.attempt is not None
+            assert (found.attempt.phase, found.attempt.failure) == ("admitted", None)
+            assert "it waits: WAITS_FOR_WORKLOAD: " in describe_status(board.status())
+        report = await cloud.until(ended(1, "committed"))
+        assert report.waiting == {}
 
 
 async def test_a_release_is_fetched_served_committed_and_counted(

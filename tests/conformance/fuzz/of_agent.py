@@ -54,7 +54,8 @@ def _refresh_tuf(role: str, *, signed: bool) -> Callable[[bytes], object]:
         pinned = {"root.json": REPOSITORY.root_bytes}
         client = Client(pinned, lambda name, _: files.get(name), NOW_UTC)
         client.refresh()
-        raise_floor(NOW_UTC, client.timestamp, NOW_UTC)
+        issued = client.timestamp.unrecognized_fields.get("issued_utc")
+        raise_floor(NOW_UTC, issued, NOW_UTC)
         return read_models(client)
 
     return read

@@ -13,6 +13,7 @@ from lamplighter_protocol.assignment import AssignedModel
 from lamplighter_protocol.blobs import BlobRef
 from lamplighter_protocol.bundle import Manifest, decode_manifest
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.reported import Failure
 from lamplighter_protocol.trust import TrustView, agree_on_release, agree_on_target
 
 _T = TypeVar("_T")
@@ -36,6 +37,7 @@ class Admission:
             raise LamplighterError(
                 "CAPABILITY_MISSING", f"This agent has no mode {assigned.mode!r}."
             )
+        await self.fit(assigned)
         manifest = await self._patiently(assigned, lambda: self._agreed(assigned, active))
         variant = manifest.variant(assigned.variant)
         runtimes = self._services.inventory().runtimes
@@ -67,12 +69,35 @@ class Admission:
         """
         manifest = await self.manifest(assigned)
         files = manifest.blobs_for(assigned.variant).values()
+        lacking = {blob.sha256: blob for blob in files if not self._services.blobs.has(blob.sha256)}
+        await self.fit(assigned, sum(blob.size_bytes for blob in lacking.values()))
         wanted = self._plan(files, assigned)
         await self._patiently(assigned, lambda: self._services.fetcher.fetch(wanted))
 
     def _plan(self, files: Iterable[BlobRef], assigned: AssignedModel) -> list[Wanted]:
         services = self._services
         return plan_transfers(files, assigned, services.identity, services.blobs.has)
+
+    async def fit(self, assigned: AssignedModel, needed_bytes: int = 0) -> None:
+        """Wait until the board is fit to go on; why it waits is told meanwhile.
+
+        Args:
+            assigned: What waits.
+            needed_bytes: What the next step adds to the disk.
+
+        Raises:
+            LamplighterError: ASSIGNMENT_EXPIRED.
+        """
+        tell = self._services.tell
+
+        def on_reason(reason: Failure) -> None:
+            self._check_deadline(assigned)
+            tell.waits(assigned.model, reason)
+
+        try:
+            await self._services.conditions.wait(needed_bytes, on_reason)
+        finally:
+            tell.waits(assigned.model, None)
 
     async def manifest(self, assigned: AssignedModel) -> Manifest:
         """The stored manifest, on which both sides of trust have agreed.
@@ -130,12 +155,7 @@ class Admission:
         settings = self._services.settings
         pause_s = settings.retry_first_s
         while True:
-            if self._services.now_utc() >= assigned.deadline_utc:
-                raise LamplighterError(
-                    "ASSIGNMENT_EXPIRED",
-                    f"{assigned.model} release {assigned.release} was to start before "
-                    f"{assigned.deadline_utc}.",
-                )
+            self._check_deadline(assigned)
             try:
                 return await step()
             except LamplighterError as error:
@@ -144,3 +164,11 @@ class Admission:
                 self._services.tell.problem(error)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, settings.retry_max_s)
+
+    def _check_deadline(self, assigned: AssignedModel) -> None:
+        if self._services.now_utc() >= assigned.deadline_utc:
+            raise LamplighterError(
+                "ASSIGNMENT_EXPIRED",
+                f"{assigned.model} release {assigned.release} was to start before "
+                f"{assigned.deadline_utc}.",
+            )

@@ -126,6 +126,7 @@ class Reporter:
             trust=trust_state(self._trust),
             models=tuple(model.report() for model in document.models.values()),
             wants=tuple(sorted(self._fetcher.wants)),
+            waiting=dict(self._teller.waiting),
             problem=self._teller.last_problem,
             clock_synchronised=self._is_synchronised(),
             at_utc=self._now_utc(),

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from lamplighter_protocol.assignment import Utc
-from lamplighter_protocol.names import Name
+from lamplighter_protocol.names import Count, Name
 from lamplighter_protocol.reported import Failure, ModelReport, TrustState
 
 
@@ -34,6 +34,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     serve: dict[Name, Serve]
     trust: TrustState | None
     problem: Failure | None
+    waiting: dict[Name, Failure] = {}
+    dropped: dict[str, Count] = {}
+    """Telemetry ever dropped because the outbox was full, by stream."""
     at_utc: Utc
     running: bool = True
 
@@ -89,6 +92,8 @@ def describe(status: Status) -> str:
             lines.append(f"  update to release {attempt.release}: {attempt.phase}")
             if attempt.failure:
                 lines.append(f"  {attempt.failure.code}: {attempt.failure.sentence}")
+        if reason := status.waiting.get(model.model):
+            lines.append(f"  it waits: {reason.code}: {reason.sentence}")
     lines.append(_describe_trust(status.trust, status.at_utc))
     if status.problem:
         lines.append(f"last problem: {status.problem.code}: {status.problem.sentence}")

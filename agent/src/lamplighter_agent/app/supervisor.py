@@ -8,9 +8,10 @@ import shutil
 import signal
 from collections.abc import Coroutine
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 from lamplighter_agent import __version__
+from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.counts_door import CountsDoor
 from lamplighter_agent.app.desired import Desired
@@ -19,8 +20,9 @@ from lamplighter_agent.app.renewal import Renewal
 from lamplighter_agent.app.reporter import Reporter, trust_state
 from lamplighter_agent.app.sender import Sender
 from lamplighter_agent.app.services import Services
+from lamplighter_agent.app.serving import describe_serving
 from lamplighter_agent.app.slots import Slot
-from lamplighter_agent.app.status import Serve, Status, write_status
+from lamplighter_agent.app.status import Status, write_status
 from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
@@ -45,6 +47,7 @@ from lamplighter_protocol.telemetry import Event
 from lamplighter_protocol.topics import Topics
 
 _LOG = logging.getLogger(__name__)
+_MB: Final = 2**20
 
 
 class Supervisor:
@@ -63,7 +66,7 @@ class Supervisor:
         self._topics = Topics(enrolment.fleet)
         boot = boot_id()
         self._journal = Journal(data.journal)
-        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=settings.outbox_max_bytes)
+        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=int(settings.outbox_max_mb * _MB))
         self._trust = Trust(
             TrustDirs(data.trust / "store", data.trust / "inbox", identity.root_file)
         )
@@ -80,8 +83,9 @@ class Supervisor:
             presence=self._topics.device(enrolment.device, "presence"),
             tls=tls,
             now_utc=self.now_utc,
+            keepalive_s=settings.keepalive_s,
         )
-        self._link = Link(broker, self._on_message, self._on_connected)
+        self._link = Link(broker, self._on_message, self._on_connected, self._write_status)
         self._renewal = None
         if tls is not None:
             self._renewal = Renewal(
@@ -140,6 +144,7 @@ class Supervisor:
             ),
             tell=self._teller,
             now_utc=self.now_utc,
+            conditions=Conditions(settings, blobs, self._is_synchronised),
             connected=lambda: self._link.connected,
             inventory=lambda: self._inventory,
             spawn=self._spawn,
@@ -364,6 +369,11 @@ class Supervisor:
 
     def _write_status(self) -> None:
         enrolment = self._identity.enrolment
+        try:
+            dropped = self._outbox.dropped
+        except LamplighterError as error:
+            self._teller.problem(error)
+            dropped = {}
         status = Status(
             pid=os.getpid(),
             device=enrolment.device,
@@ -371,27 +381,14 @@ class Supervisor:
             connected=self._link.connected,
             connection_problem=self._link.problem,
             models=tuple(model.report() for model in self._journal.document.models.values()),
-            serve={
-                name: _describe(updater)
-                for name, updater in self._updaters.items()
-                if updater.sockets is not None
-            },
+            serve=describe_serving(self._updaters),
             trust=trust_state(self._trust),
             problem=self._teller.last_problem,
+            waiting=dict(self._teller.waiting),
+            dropped=dropped,
             at_utc=self.now_utc(),
         )
         try:
             write_status(self._settings.data.status, status)
         except OSError as error:
             _LOG.warning("status.json cannot be written: %s", error)
-
-
-def _describe(updater: ModelUpdater) -> Serve:
-    sockets, serving = updater.sockets, updater.serving
-    assert sockets is not None  # noqa: S101 - the caller has looked
-    return Serve(
-        url=sockets.url,
-        socket=str(sockets.unix_path) if sockets.unix_path else None,
-        ready=serving is not None,
-        worker_pid=serving.worker.pid if serving and serving.worker else None,
-    )

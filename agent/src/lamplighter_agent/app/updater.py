@@ -198,6 +198,7 @@ class ModelUpdater:
         return "trust-agreed", None
 
     async def _fetch(self) -> _Ending:
+        self._collect_garbage()  # what a superseded attempt has left takes room
         started_mono = _now_mono()
         try:
             await self._admission.fetch(self._attempt.assigned)
@@ -220,6 +221,10 @@ class ModelUpdater:
         if not allows_release(self._services.trust.policies, self.name, candidate.release):
             sentence = f"The signed minimum of {self.name} has passed release {candidate.release}."
             return "load-failed", Failure(code="RELEASE_BELOW_MINIMUM", sentence=sentence)
+        try:
+            await self._admission.fit(self._attempt.assigned)
+        except LamplighterError as error:
+            return "load-failed", failure_of(error)
         await self._save(model_state.started)
         if self._candidate is not None:
             await self._candidate.stop()
@@ -360,9 +365,7 @@ class ModelUpdater:
         await slot.stop()
 
     def _collect_garbage(self) -> None:
-        models = self._services.journal.document.models.values()
-        keep = {digest for model in models for item in model.installed for digest in item.blobs}
-        keep |= {model.attempt.assigned.manifest.sha256 for model in models if model.attempt}
+        keep = model_state.protected(self._services.journal.document.models.values())
         try:
             self._services.blobs.collect_garbage(keep | self._services.fetcher.touched)
         except LamplighterError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -118,6 +118,16 @@ def _report_attempt(attempt: AttemptState | None) -> Attempt | None:
         failure=attempt.failure,
         timings_s=attempt.timings_s,
     )
+
+
+def protected(models: Iterable[ModelState]) -> frozenset[str]:
+    """The digests that garbage collection must leave: of all that runs, may run, or comes."""
+    keep: set[str] = set()
+    for model in models:
+        keep.update(*(item.blobs for item in model.installed))
+        if model.attempt is not None:
+            keep.add(model.attempt.assigned.manifest.sha256)
+    return frozenset(keep)
 
 
 def begin(

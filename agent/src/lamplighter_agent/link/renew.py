@@ -36,6 +36,24 @@ def read_validity(pem: str) -> Validity:
     return _validity(_load(pem))
 
 
+def check_own(pem: str, *, ca_pem: str, key: dsse.PublicKey, signer: dsse.PublicKey) -> None:
+    """Refuse a certificate that does not belong to this device's keys and pinned authority.
+
+    Args:
+        pem: What the device connects with.
+        ca_pem: The pinned authority.
+        key: Of TLS.
+        signer: The device's own.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED, SERVER_UNTRUSTED.
+    """
+    certificate = _load(pem)
+    _check_issuer(certificate, _load(ca_pem))
+    if certificate.public_key() != key or not speaks_for(certificate, signer):
+        raise LamplighterError("SERVER_UNTRUSTED", "The certificate is for another key.")
+
+
 def is_newer(
     pem: str, *, current_pem: str, ca_pem: str, key: dsse.PublicKey, signer: dsse.PublicKey
 ) -> bool:
@@ -57,12 +75,7 @@ def is_newer(
             it, or not to this device's name and keys.
     """
     offered, current, authority = _load(pem), _load(current_pem), _load(ca_pem)
-    try:
-        offered.verify_directly_issued_by(authority)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
-        raise LamplighterError(
-            "SERVER_UNTRUSTED", "The invited CA did not issue the new certificate."
-        ) from error
+    _check_issuer(offered, authority)
     if offered == current:
         return False
     named = (offered.subject, offered.public_key()) == (current.subject, key)
@@ -71,6 +84,15 @@ def is_newer(
             "SERVER_UNTRUSTED", "The new certificate is for another name or key."
         )
     return _validity(offered).until_utc > _validity(current).until_utc
+
+
+def _check_issuer(certificate: x509.Certificate, authority: x509.Certificate) -> None:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
+        raise LamplighterError(
+            "SERVER_UNTRUSTED", "The invited CA did not issue the certificate."
+        ) from error
 
 
 def _load(pem: str) -> x509.Certificate:

@@ -148,6 +148,11 @@ class BlobStore:
             path.replace(self._aside / digest)
         raise LamplighterError("STORE_CORRUPT", f"The stored file {digest[:12]} {problem}.")
 
+    def size_bytes(self) -> int:
+        """What everything in the store takes."""
+        directories = (self._final, self._partial, self._aside)
+        return sum(path.stat().st_size for place in directories for path in place.iterdir())
+
     def collect_garbage(self, keep: AbstractSet[str]) -> int:
         """Delete every blob, whole or partial, that is not in `keep`; return how many.
 

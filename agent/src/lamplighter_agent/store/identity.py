@@ -24,7 +24,7 @@ _DEVICE_KEY: Final = "device-key.pem"
 _TLS_KEY: Final = "tls-key.pem"
 _NEXT_TLS_KEY: Final = "tls-key-next.pem"
 _HELD: Final = "device-key.json"
-_SECRET: Final = frozenset({"agreement.key", _DEVICE_KEY, _TLS_KEY, _NEXT_TLS_KEY, "telemetry.key"})
+SECRET: Final = frozenset({"agreement.key", _DEVICE_KEY, _TLS_KEY, _NEXT_TLS_KEY, "telemetry.key"})
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +157,7 @@ def next_tls_key(link: Path) -> ec.EllipticCurvePrivateKey:
     """
     path = link / _NEXT_TLS_KEY
     with contextlib.suppress(FileNotFoundError, ValueError, UnsupportedAlgorithm):
-        return _load_private(path)
+        return load_private(path)
     key = new_key()
     replace(path, _private_pem(key), 0o600)
     return key
@@ -175,7 +175,7 @@ def _replace(link: Path, files: Mapping[str, bytes]) -> None:
         with disk_errors():
             directory.mkdir(parents=True, mode=0o700)
             for name, raw in files.items():
-                write_synced(directory / name, raw, 0o600 if name in _SECRET else 0o644)
+                write_synced(directory / name, raw, 0o600 if name in SECRET else 0o644)
             fsync_directory(directory)
             point(link, directory.name)
     finally:
@@ -201,7 +201,7 @@ def load_identity(link: Path) -> Identity:
             directory=link,
             enrolment=enrolment,
             telemetry_key=(link / "telemetry.key").read_bytes(),
-            signer=token or dsse.SoftwareSigner(_load_private(link / _DEVICE_KEY)),
+            signer=token or dsse.SoftwareSigner(load_private(link / _DEVICE_KEY)),
             on_token=token is not None,
             agreement=_load_agreement(link / "agreement.key"),
         )
@@ -219,7 +219,13 @@ def _load_token(path: Path) -> TokenKey | None:
         raise ValueError(error.sentence) from error
 
 
-def _load_private(path: Path) -> ec.EllipticCurvePrivateKey:
+def load_private(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read a private key of the identity.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged.
+    """
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("the key is not on a curve")  # noqa: TRY004 - damaged data

@@ -31,6 +31,8 @@ DRIFT_INTERVAL_S: Final = 4
 READ_INTERVAL_S: Final = 0.05
 POLL_INTERVAL_S: Final = 0.2
 
+#: The agents' own file: a story of a minute wants to see more than a board in the field tells.
+AGENT_CONFIG: Final = "vitals_interval_s = 10\nkeepalive_s = 30\n"
 #: Two seconds of probation; nobody reads a meter before the first release is there.
 HEALTH: Final = HealthPolicy(
     probation_s=2.0,
@@ -105,7 +107,9 @@ class Stage:
 
     def start_agent(self, name: str) -> None:
         """Start the agent of an enrolled device."""
-        command = ["-m", "lamplighter_agent", "run", "--serve-port"]
+        config = self.folder / "agent.toml"
+        config.write_text(AGENT_CONFIG)
+        command = ["-m", "lamplighter_agent", "run", "--config", str(config), "--serve-port"]
         self._run(name, [*command, str(free_port()), "--data-dir", str(self.data_dir(name))])
 
     def _run(self, name: str, arguments: list[str]) -> None:
