@@ -16,8 +16,6 @@ peer that publishes such a table.
 """
 
 import argparse
-import os
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -33,13 +31,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.faults.storage.shim import FAULTS, Call, build_shim
 from tests.faults.storage.trial import ENDINGS, Bench, Outcome
-from tests.faults.storage.world import Kind, World
+from tests.faults.storage.world import Kind, World, ram_disk
 
 PAGE: Final = Path(__file__).parent.parent / "docs/reference/crash-matrix.md"
 #: Runs differ by a few calls, as reports gather what happens at once: go on until all is over.
 BEYOND: Final = 15
 LANES: Final = 3
-MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or "mosquitto"
 HEAD: Final = """<!-- Made by benchmarks/crash_matrix.py: `make bench NAME=crash-matrix`. -->
 # Crash matrix
 
@@ -86,7 +83,7 @@ def strike_all(kind: Kind, folder: Path, only: str | None) -> tuple[int, list[Ou
         nonlocal todo, beyond
         place = folder / f"{kind}-{number}"
         place.mkdir()
-        with World(place, MOSQUITTO) as world:
+        with World(place, report.program("mosquitto")) as world:
             bench = Bench(world, place, library)
             bench.prepare(kind)
             calls = bench.count()
@@ -153,10 +150,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=FAULTS, help="one fault; the page stays as it is")
     only = parser.parse_args().only
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a RAM disk
     outcomes: list[Outcome] = []
     calls = {}
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
+    with tempfile.TemporaryDirectory(dir=ram_disk()) as folder:
         for kind in get_args(Kind):
             calls[kind], found = strike_all(kind, Path(folder), only)
             outcomes += found

@@ -8,8 +8,6 @@ that of the journal. There is no peer that publishes such a figure.
 """
 
 import argparse
-import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,11 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.faults.storage.power import PowerBench, unavailable
 from tests.faults.storage.shim import build_shim
-from tests.faults.storage.world import World
+from tests.faults.storage.world import World, ram_disk
 
 LANES: Final = 3
 CONTROLS: Final = 12
-MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or "mosquitto"
 
 
 def cut_all(folder: Path, seeds: Iterator[int], lie: Mapping[str, str]) -> list[str | None]:
@@ -42,7 +39,7 @@ def cut_all(folder: Path, seeds: Iterator[int], lie: Mapping[str, str]) -> list[
         environment = dict(lie)
         if lie:
             environment["STORAGE_LIE"] = str(place / "disk/data/journal.json.new")
-        with World(place, MOSQUITTO) as world:
+        with World(place, report.program("mosquitto")) as world:
             bench = PowerBench(world, place, environment)
             bench.prepare()
             while True:
@@ -68,8 +65,7 @@ def main() -> None:
     cuts = parser.parse_args().cuts
     if lacking := unavailable():
         sys.exit(f"power cuts cannot be made here: {lacking}")
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a RAM disk
-    with tempfile.TemporaryDirectory(dir=memory) as name:
+    with tempfile.TemporaryDirectory(dir=ram_disk()) as name:
         folder = Path(name)
         lie = {"LD_PRELOAD": str(build_shim(folder, "cc"))}
         honest = cut_all(folder / "honest", iter(range(cuts)), {})

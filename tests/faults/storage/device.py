@@ -15,6 +15,7 @@ from typing import Final
 import psutil
 from tests.faults.storage.world import MODEL, World, wait_for
 
+from lamplighter_agent.core.state import AttemptState, ModelState
 from lamplighter_agent.core.update import RESTING
 from lamplighter_agent.store.journal import Document, decode_journal
 
@@ -112,20 +113,29 @@ class Device:
             return Document()
 
     @property
+    def _model(self) -> ModelState | None:
+        return next(iter(self._document().models.values()), None)
+
+    @property
+    def attempt(self) -> AttemptState | None:
+        """The newest update in the journal."""
+        model = self._model
+        return model.attempt if model else None
+
+    @property
     def state(self) -> str:
         """Where the journal says that the update stands."""
-        model = self._document().models.get(MODEL)
+        model = self._model
         return model.state if model else "idle"
 
     @property
     def committed(self) -> int:
         """The release that the journal says is committed; 0 for none."""
-        model = self._document().models.get(MODEL)
+        model = self._model
         return model.active.release if model and model.active else 0
 
     def _rests(self, release: int) -> bool:
-        model = self._document().models.get(MODEL)
-        attempt = model.attempt if model else None
+        attempt = self.attempt
         return (
             attempt is not None
             and attempt.state in RESTING - {"idle"}

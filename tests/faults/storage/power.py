@@ -54,7 +54,7 @@ class PowerBench:
         self._mounted.mkdir()
         self.data = self._mounted / "data"
         self._world = world
-        self._struck = Device(world, self.data, folder / "struck.log", environment)
+        self.environment = environment
         self._after = Device(world, self.data, folder / "after.log", {})
         self._update_s = 0.0
 
@@ -73,8 +73,8 @@ class PowerBench:
         shutil.copyfile(self._base, self._image)
         with self._volatile(0) as (_, device), self._mount(device, "-o", "noatime"):
             started_mono = time.monotonic()
-            with self._struck.running() as agent:
-                self._struck.until_settled(agent, 2)
+            with self._struck().running() as agent:
+                self._struck().until_settled(agent, 2)
                 self._update_s = time.monotonic() - started_mono
 
     def cut(self, seed: int) -> str | None:
@@ -87,7 +87,7 @@ class PowerBench:
         moment_s = random.Random(seed).uniform(0, LONGEST * self._update_s)
         with self._volatile(seed) as (disk, device), self._mount(device, "-o", "noatime"):
             identity = load_identity(self.data / "identity").enrolment
-            with self._struck.running():
+            with self._struck().running():
                 time.sleep(moment_s)
                 disk.send_signal(signal.SIGUSR1)
         with self._mount(self._image, "-o", "loop,noatime"):
@@ -100,6 +100,9 @@ class PowerBench:
             except (AssertionError, TimeoutError, LamplighterError) as error:
                 return f"{type(error).__name__}: {error}"
         return None
+
+    def _struck(self) -> Device:
+        return Device(self._world, self.data, self._folder / "struck.log", self.environment)
 
     def _verify(self) -> None:
         """Before any help from the network: the committed release is whole, nothing is damaged.
@@ -148,8 +151,9 @@ class PowerBench:
             yield
         finally:
             # The threads of a killed process may hold it for a moment after its leader has gone.
-            unmount = ["umount", "--quiet", str(self._mounted)]
-            wait_for("the disk to be idle", lambda: subprocess.run(unmount).returncode == 0)
+            unmount = ["umount", str(self._mounted)]
+            idle = lambda: subprocess.run(unmount, capture_output=True).returncode == 0  # noqa: E731
+            wait_for("the disk to be idle", idle)
 
 
 def _run(*command: str | Path) -> str:

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -50,6 +50,12 @@ HEALTH: Final[Mapping[Kind, HealthPolicy]] = {
 _TOPICS: Final = Topics(FLEET)
 
 
+def ram_disk() -> str | None:
+    """Where files cost no disk; None where the system has no such place."""
+    place = Path("/dev/shm")  # noqa: S108 - whoever uses it makes a folder of its own
+    return str(place) if place.is_dir() else None
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,17 +63,17 @@ def free_port() -> int:
 
 
 @dataclass(frozen=True)
-class SmallRelease:
-    """A classifier of 16 numbers that answers unlike every other release."""
+class Release:
+    """What is published, and what it answers for a row of zeros."""
 
     manifest: Manifest
     raw: bytes
-    files: dict[str, bytes]
-    answer: list[float]
-    """Its probabilities for sixteen zeros."""
+    files: Mapping[str, bytes]
+    answer: Sequence[float]
 
 
-def make_release(release: int, health: HealthPolicy) -> SmallRelease:
+def make_release(release: int, health: HealthPolicy) -> Release:
+    """A small classifier of 16 numbers that answers unlike every other release."""
     generator = np.random.default_rng(release)
     inputs = generator.uniform(0, 16, (60, 16)).astype(np.float32)
     labels = (inputs[:, release] > 8).astype(np.int64)
@@ -107,7 +113,7 @@ def make_release(release: int, health: HealthPolicy) -> SmallRelease:
         health=health,
     )
     zeros = estimator.predict_proba(np.zeros((1, 16), np.float32))[0]
-    return SmallRelease(manifest, encode_manifest(manifest), files, zeros.tolist())
+    return Release(manifest, encode_manifest(manifest), files, zeros.tolist())
 
 
 class World:
@@ -127,7 +133,7 @@ class World:
         )
         self._broker = subprocess.Popen([mosquitto, "-c", str(config)])
         self._repository = Repository()
-        self.releases: dict[int, SmallRelease] = {}
+        self.releases: dict[int, Release] = {}
 
     def __enter__(self) -> "World":  # noqa: PYI034
         wait_until_listening(self.broker_port)
@@ -163,9 +169,15 @@ class World:
         )
 
     def roll_out(self, number: int, kind: Kind = "good") -> None:
-        """Publish a release, and the assignment that wants it."""
-        release = self.releases[number] = make_release(number, HEALTH[kind])
-        self._repository.add(MODEL, number, release.raw)
+        """Publish a small release, and the assignment that wants it."""
+        self.publish(make_release(number, HEALTH[kind]))
+        self.assign(number, counter=number)
+
+    def publish(self, release: Release) -> None:
+        """Sign a release, and let the broker hold its metadata and chunks."""
+        number = release.manifest.release
+        self.releases[number] = release
+        self._repository.add(release.manifest.model, number, release.raw)
         self._repository.publish()
         retained = {_TOPICS.trust(name): raw for name, raw in self._repository.files.items()} | {
             _TOPICS.trust("index"): self._repository.index()
@@ -173,14 +185,14 @@ class World:
         for content in (release.raw, *release.files.values()):
             digest = describe(content).sha256
             retained |= {_TOPICS.chunk(digest, n): raw for n, raw in enumerate(split(content))}
-        retained[_TOPICS.device(DEVICE, "desired")] = self._assign(release)
-        self._publish(retained)
+        self._retain(retained)
 
-    def _assign(self, release: SmallRelease) -> bytes:
-        now = datetime.now(timezone.utc)
+    def assign(self, number: int, counter: int) -> None:
+        """Let the device be told to run a published release."""
+        release, now = self.releases[number], datetime.now(timezone.utc)
         assigned = AssignedModel(
-            model=MODEL,
-            release=release.manifest.release,
+            model=release.manifest.model,
+            release=number,
             manifest=describe(release.raw),
             variant=release.manifest.variants[0].name,
             not_before_utc=now,
@@ -189,15 +201,16 @@ class World:
         assignment = Assignment(
             device=DEVICE,
             fleet=FLEET,
-            generation=Generation(1, release.manifest.release),
+            generation=Generation(1, counter),
             issued_utc=now,
             expires_utc=now + timedelta(days=7),
             window_s=3600,
             models=(assigned,),
         )
-        return sign_assignment(assignment, self._repository.director)
+        envelope = sign_assignment(assignment, self._repository.director)
+        self._retain({_TOPICS.device(DEVICE, "desired"): envelope})
 
-    def _publish(self, retained: Mapping[str, bytes]) -> None:
+    def _retain(self, retained: Mapping[str, bytes]) -> None:
         client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         client.connect("127.0.0.1", self.broker_port)
         client.loop_start()
