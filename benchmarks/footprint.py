@@ -1,4 +1,4 @@
-"""What one idle agent costs: memory, processor time, and bytes on the wire, everything on at defaults.
+"""What one idle agent costs at its defaults: memory, processor time and bytes on the wire.
 
 A real server, its broker and one enrolled agent that serves the demo's digit reader with ONNX
 Runtime; nobody asks it anything. The agent's connection runs through a relay of ours, whose kernel
@@ -17,6 +17,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -51,7 +52,7 @@ class DefaultStage(Stage):
             for before, word in zip(["", *arguments], arguments, strict=False)
             if word not in shortened and before not in shortened
         ]
-        self.processes.start(name, [os.sys.executable, *kept], dict(os.environ))
+        self.processes.start(name, [sys.executable, *kept], dict(os.environ))
 
 
 class Relay:
@@ -119,7 +120,8 @@ def commit(stage: Stage) -> None:
 
 def cpu_s(processes: list[psutil.Process]) -> float:
     """Processor time that they have used."""
-    return sum(one.cpu_times().user + one.cpu_times().system for one in processes)
+    times = [one.cpu_times() for one in processes]
+    return float(sum(item.user + item.system for item in times))
 
 
 def mender(deb: Path | None, folder: Path, seconds: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Why something was refused or waits. A module of its own: worker processes need it, and no keys."""
+"""Why something was refused or waits; apart from `reported`, as workers need it without keys."""
 
 import msgspec
 

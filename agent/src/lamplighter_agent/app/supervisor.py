@@ -8,9 +8,7 @@ import shutil
 import signal
 from collections.abc import Coroutine
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from lamplighter_agent import __version__
 from lamplighter_agent.app.conditions import Conditions
@@ -22,7 +20,8 @@ from lamplighter_agent.app.reporter import Reporter, trust_state
 from lamplighter_agent.app.sender import Sender
 from lamplighter_agent.app.services import Services
 from lamplighter_agent.app.slots import Slot
-from lamplighter_agent.app.status import Serve, Status, write_status
+from lamplighter_agent.app.status import Serve, Status, summary, write_status
+from lamplighter_agent.app.systemd import notify, stay_alive
 from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
@@ -30,7 +29,7 @@ from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.core.reconcile import Remove, Start, reconcile
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
-from lamplighter_agent.observe.inventory import describe_board, take_inventory
+from lamplighter_agent.observe.inventory import boot_id, describe_board, take_inventory
 from lamplighter_agent.observe.vitals import take_vitals
 from lamplighter_agent.store.blobs import BlobStore
 from lamplighter_agent.store.high_water import HighWaterFile
@@ -46,7 +45,6 @@ from lamplighter_protocol.topics import Topics
 
 _LOG = logging.getLogger(__name__)
 _MB: Final = 2**20
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Supervisor:
@@ -63,7 +61,7 @@ class Supervisor:
         self._identity = identity
         self._settings = settings
         self._topics = Topics(enrolment.fleet)
-        boot = _boot()
+        boot = boot_id()
         self._journal = Journal(data.journal)
         self._outbox = Outbox(data.outbox, boot=boot, max_bytes=int(settings.outbox_max_mb * _MB))
         self._trust = Trust(
@@ -199,13 +197,16 @@ class Supervisor:
                 self._reporter.run(self._write_status),
                 self._services.windows.run(self._slots),
                 self._take_vitals(),
+                stay_alive(),
             ):
                 self._spawn(task)
             if self._renewal is not None:
                 self._spawn(self._renewal.run())
             self._teller.report_due.set()
+            notify(READY="1")
             await self._stopped.wait()
         finally:
+            notify(STOPPING="1")
             await self._shut_down()
         if self._broken is not None:
             raise self._broken
@@ -373,6 +374,7 @@ class Supervisor:
             dropped=self._outbox.dropped,
             at_utc=self.now_utc(),
         )
+        notify(STATUS=summary(status))
         try:
             write_status(self._settings.data.status, status)
         except OSError as error:
@@ -388,11 +390,3 @@ def _describe(updater: ModelUpdater) -> Serve:
         ready=serving is not None,
         worker_pid=serving.worker.pid if serving and serving.worker else None,
     )
-
-
-def _boot() -> str:
-    """Names this boot of the board; where the kernel does not, this start of the agent."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return uuid4().hex
