@@ -70,6 +70,13 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def summary(status: Status) -> str:
+    """The status in a few words, as `systemctl status` shows it."""
+    link = "connected" if status.connected else "not connected"
+    runs = [f"{item.model} {item.active.release}" for item in status.models if item.active]
+    return f"{link}; {', '.join(runs) or 'no model'}"
+
+
 def describe(status: Status) -> str:
     """The status for people."""
     state = "running" if status.running else "not running"

@@ -22,7 +22,8 @@ from lamplighter_agent.app.sender import Sender
 from lamplighter_agent.app.services import Services
 from lamplighter_agent.app.serving import describe_serving
 from lamplighter_agent.app.slots import Slot
-from lamplighter_agent.app.status import Status, write_status
+from lamplighter_agent.app.status import Status, summary, write_status
+from lamplighter_agent.app.systemd import notify, stay_alive
 from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
@@ -30,8 +31,7 @@ from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.core.reconcile import Remove, Start, reconcile
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
-from lamplighter_agent.observe.boot import boot_id
-from lamplighter_agent.observe.inventory import describe_board, take_inventory
+from lamplighter_agent.observe.inventory import boot_id, describe_board, take_inventory
 from lamplighter_agent.observe.vitals import take_vitals
 from lamplighter_agent.store.blobs import BlobStore
 from lamplighter_agent.store.counter import ReportCounter
@@ -207,14 +207,17 @@ class Supervisor:
                 self._services.windows.run(self._slots),
                 self._counts_door.run(),
                 self._take_vitals(),
+                stay_alive(),
             ):
                 self._spawn(task)
             self._deciding = self._spawn(self._follow_assignment())
             if self._renewal is not None:
                 self._spawn(self._renewal.run())
             self._teller.report_due.set()
+            notify(READY="1")
             await self._stopped.wait()
         finally:
+            notify(STOPPING="1")
             await self._shut_down()
         if self._broken is not None:
             raise self._broken
@@ -388,6 +391,7 @@ class Supervisor:
             dropped=dropped,
             at_utc=self.now_utc(),
         )
+        notify(STATUS=summary(status))
         try:
             write_status(self._settings.data.status, status)
         except OSError as error:

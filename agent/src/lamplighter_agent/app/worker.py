@@ -38,7 +38,7 @@ from lamplighter_agent.serve.api import Api
 from lamplighter_agent.serve.server import Server
 from lamplighter_protocol.bundle import decode_manifest
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.failure import Failure
 
 #: As DRAIN_GRACE_S, for a worker that is told to exit: a Stop may follow a Drain at once. The
 #: supervisor kills after 5 s.
