@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from tests.conformance.fuzz.decoder import (
     text,
 )
 
-from lamplighter_protocol import assignment, dsse, renewal, reported, sealed, telemetry
+from lamplighter_protocol import assignment, dsse, patches, renewal, reported, sealed, telemetry
 from lamplighter_protocol.blobs import check_chunk, describe
 from lamplighter_protocol.bundle import decode_manifest
 from lamplighter_protocol.enrolment import (
@@ -115,6 +116,13 @@ _RECIPIENT: Final = sealed.Recipient(
 _CIPHER: Final = sealed.ChunkCipher(b"k" * 32, "0" * 64, 100)
 
 
+_OLD, _NEW = b"old " * 500, b"new " * 500
+
+
+def _apply_patch(kind: assignment.PatchKind, raw: bytes) -> object:
+    return b"".join(patches.apply(kind, raw, b"" if kind == "zstd" else _OLD, len(_NEW)))
+
+
 OF_PROTOCOL: Final[dict[str, Decoder]] = {
     "dsse": Decoder(
         lambda raw: dsse.verify(raw, assignment.PAYLOAD_TYPE, _DIRECTOR_KEYS.keys()),
@@ -187,6 +195,13 @@ OF_PROTOCOL: Final[dict[str, Decoder]] = {
         lambda raw: _CIPHER.open(0, raw),
         (_CIPHER.seal(0, b"m" * 100),),
     ),
+    **{
+        f"patch-{kind}": Decoder(
+            partial(_apply_patch, kind),
+            (patches.make(kind, _NEW, b"" if kind == "zstd" else _OLD),),
+        )
+        for kind in assignment.PATCHES
+    },
     "provenance": Decoder(
         decode_provenance,
         (
