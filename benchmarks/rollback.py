@@ -172,7 +172,6 @@ async def measure(folder: Path, broker: TlsBroker, built: BuiltRelease) -> dict[
                     (await device.run_release(BAD, "rolled-back")).timings_s["rollback"]
                     for _ in range(WARM_ROUNDS)
                 ]
-                switched, failed = load.answered, load.failed
                 report.progress(f"{COLD_ROUNDS} times the warm worker is killed before the verdict")
                 cold_s = [await _roll_back_cold(device) for _ in range(COLD_ROUNDS)]
             return {
@@ -180,9 +179,9 @@ async def measure(folder: Path, broker: TlsBroker, built: BuiltRelease) -> dict[
                 "warm_ms_p99": 1000 * _p99(warm_s),
                 "cold_ms_p50": 1000 * statistics.median(cold_s),
                 "cold_ms_p99": 1000 * _p99(cold_s),
-                "switches": 2 * WARM_ROUNDS,
-                "answered_requests": switched,
-                "failed_requests": failed,
+                "switches": 2 * (WARM_ROUNDS + COLD_ROUNDS),
+                "answered_requests": load.answered,
+                "failed_requests": load.failed,
             }
         finally:
             agent.terminate()
