@@ -3,7 +3,8 @@
 The real agent with real workers and the demo's model, over a broker with TLS, while clients ask
 without a pause. Every other release has a latency budget that no model keeps, so each round is two
 switches: to the new release and, after the verdict, back. Cold: the previous release's warm worker
-is killed during probation, as memory pressure would, so that it has to be started again.
+is killed during probation, once it has answered its last connection, as memory pressure would; so
+it has to be started again.
 
 The times are the device's own, from its signed reports: from the verdict until the previous release
 answers. There is no peer: update agents restart a service or reboot.
@@ -13,12 +14,11 @@ import asyncio
 import http.client
 import math
 import os
-import signal
 import statistics
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -193,8 +193,11 @@ async def _roll_back_cold(device: Device) -> float:
     attempt = asyncio.create_task(device.run_release(BAD, "rolled-back"))
     while device.pid == former and not attempt.done():  # noqa: ASYNC110 - another process's file
         await asyncio.sleep(0.005)
-    if psutil.pid_exists(former):
-        os.kill(former, signal.SIGKILL)
+    with suppress(psutil.NoSuchProcess):
+        worker = psutil.Process(former)
+        while any(link.status == psutil.CONN_ESTABLISHED for link in worker.net_connections()):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        worker.kill()
     return (await attempt).timings_s["rollback"]
 
 
