@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from threading import Barrier, Lock
 from typing import Final, get_args
@@ -106,7 +106,11 @@ def strike_all(kind: Kind, folder: Path, only: str | None) -> tuple[int, list[Ou
 
     ready = Barrier(LANES)
     with ThreadPoolExecutor(LANES) as pool:
-        counted = list(pool.map(lane, range(LANES)))
+        lanes = [pool.submit(lane, number) for number in range(LANES)]
+        for ended in as_completed(lanes):
+            if error := ended.exception():
+                report.progress(f"a lane ended: {error!r}")
+        counted = [lane.result() for lane in lanes]
     assert beyond, "the last calls were never reached"
     return counted[0], outcomes
 

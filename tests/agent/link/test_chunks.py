@@ -130,6 +130,27 @@ async def test_chunks_that_stay_bad_end_the_pull_after_a_bounded_number(
     assert len(pulled.refused) <= (MAX_STALLS + 2) * (MAX_REFUSALS + 2)
 
 
+@pytest.mark.parametrize("arrived", [0, 1, 7, 20])
+async def test_a_pull_is_cancelled_between_any_two_chunks(tmp_path: Path, arrived: int) -> None:
+    """Nothing stays subscribed, what came is kept, and the next pull asks for the rest only."""
+    store = BlobStore(tmp_path / "blobs")
+    cut = Fixture(store.partial(BLOB))
+    cut.broker.lose = lambda number: number >= arrived
+    pulling = asyncio.create_task(cut.pull())
+    while len(cut.partial.lacking) > len(CHUNKS) - arrived or not cut.broker.packets:
+        await asyncio.sleep(0)
+    pulling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pulling
+    assert cut.broker.subscribed == set()
+
+    again = Fixture(store.partial(BLOB))
+    await again.pull()
+    asked = {TOPICS.parse_chunk(topic)[1] for packet in again.broker.packets for topic in packet}
+    assert asked == set(range(arrived, len(CHUNKS)))
+    assert store.has(BLOB.sha256)
+
+
 async def test_silence_is_a_stall(partial: PartialBlob) -> None:
     pulled = Fixture(partial)
     pulled.broker.lose = lambda number: number > 4

@@ -1,4 +1,5 @@
 import errno
+import functools
 import os
 import random
 import resource
@@ -182,3 +183,37 @@ def test_no_space_is_an_expected_error(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(LamplighterError, match="DISK_FULL"):
         partial.write(0, CHUNKS[0])
     partial.close()
+
+
+@pytest.mark.parametrize("step", ["write", "finish"])
+def test_after_a_failed_sync_nothing_that_was_read_back_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    store = BlobStore(tmp_path)
+    partial = store.partial(BLOB)
+    for number, chunk in enumerate(CHUNKS[:-1]):
+        partial.write(number, chunk)
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    write_last = functools.partial(partial.write, len(CHUNKS) - 1, CHUNKS[-1])
+    if step == "finish":
+        write_last()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fails)
+        with pytest.raises(LamplighterError, match="DISK_FAILED"):
+            (partial.finish if step == "finish" else write_last)()
+    partial.close()
+    assert not store.has(BLOB.sha256)
+    again = store.partial(BLOB)
+    assert again.lacking == {0, 1, 2, 3}
+    again.close()
+
+
+def test_a_file_that_cannot_be_read_is_set_aside_to_be_fetched_again(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    (tmp_path / "sha256" / BLOB.sha256).mkdir()
+    with pytest.raises(LamplighterError, match="STORE_CORRUPT"):
+        store.verified(BLOB.sha256)
+    assert not store.has(BLOB.sha256)

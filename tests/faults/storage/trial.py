@@ -77,12 +77,13 @@ class Bench:
         fault, device = FAULTS[name], self.device
         self._begin(fault, at)
         identity = load_identity(device.data / "identity").enrolment
+        call, state = Call("none", ""), "none"
         with device.running() as agent:
-            self._until_settled(agent)
-            if not self._plan.met:
-                return None
-            call, state = self._plan.calls()[at - 1], device.state
             try:
+                self._until_settled(agent)
+                if not self._plan.met:
+                    return None
+                call, state = self._plan.calls()[at - 1], device.state
                 self._live_through(agent, fault)
                 if fault.kills == "agent" or fault.lasts:
                     kill(agent)
