@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from lamplighter_agent import __version__
+from lamplighter_agent.app.carrier import Carrier
 from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.desired import Desired
@@ -20,13 +21,14 @@ from lamplighter_agent.app.reporter import Reporter, trust_state
 from lamplighter_agent.app.sender import Sender
 from lamplighter_agent.app.services import Services
 from lamplighter_agent.app.slots import Slot
-from lamplighter_agent.app.status import Serve, Status, summary, write_status
+from lamplighter_agent.app.status import Status, describe_serving, summary, write_status
 from lamplighter_agent.app.systemd import notify, stay_alive
 from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
 from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.core.reconcile import Remove, Start, reconcile
+from lamplighter_agent.core.update import RESTING
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
 from lamplighter_agent.observe.inventory import boot_id, describe_board, take_inventory
@@ -94,10 +96,13 @@ class Supervisor:
                 interval_s=settings.renewal_interval_s,
             )
         blobs = BlobStore(data.blobs)
+        self._carrier = Carrier(
+            data.carried, enrolment, self._link, self._on_message, self._teller.problem
+        )
         fetcher = Fetcher(
             blobs,
             self._topics,
-            self._link,
+            self._carrier,
             on_refused=self._teller.problem,
             on_wants=self._teller.changed,
             stall_s=settings.stall_s,
@@ -140,7 +145,8 @@ class Supervisor:
             tell=self._teller,
             now_utc=self.now_utc,
             conditions=Conditions(settings, blobs, self._is_synchronised),
-            connected=lambda: self._link.connected,
+            # A carried update has no server to lose: it is not kept in probation for one.
+            connected=lambda: self._link.connected or self._carrier.present,
             inventory=lambda: self._inventory,
             spawn=self._spawn,
         )
@@ -218,6 +224,7 @@ class Supervisor:
         await self._link.say_goodbye()
         await cancel(set(self._tasks))
         self._write_status()
+        self._carrier.close()
         self._outbox.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
@@ -308,11 +315,13 @@ class Supervisor:
                     self._teller.reconcile_due.wait(), self._settings.reconcile_interval_s
                 )
             self._teller.reconcile_due.clear()
+            self._carrier.look()
             assignment = self._desired.in_force(self._trust.view)
-            if assignment is None:
-                continue
             models = self._journal.document.models
-            for step in reconcile(assignment, models, self.now_utc()):
+            steps = reconcile(assignment, models, self.now_utc()) if assignment else ()
+            if not steps and self._is_at_rest():
+                self._carrier.settle()
+            for step in steps:
                 if isinstance(step, Start):
                     updater = self._updater(step.assigned.model)
                     await updater.begin(step.assigned, step.generation)
@@ -320,6 +329,10 @@ class Supervisor:
                     await self._remove(step.model)
                 else:
                     await self._updater(step.model).supersede()
+
+    def _is_at_rest(self) -> bool:
+        models = self._journal.document.models.values()
+        return not self._trust.is_behind and all(one.state in RESTING for one in models)
 
     async def _remove(self, model: str) -> None:
         if (updater := self._updaters.pop(model, None)) is not None:
@@ -364,7 +377,7 @@ class Supervisor:
             connection_problem=self._link.problem,
             models=tuple(model.report() for model in self._journal.document.models.values()),
             serve={
-                name: _describe(updater)
+                name: describe_serving(updater.sockets, updater.serving)
                 for name, updater in self._updaters.items()
                 if updater.sockets is not None
             },
@@ -379,14 +392,3 @@ class Supervisor:
             write_status(self._settings.data.status, status)
         except OSError as error:
             _LOG.warning("status.json cannot be written: %s", error)
-
-
-def _describe(updater: ModelUpdater) -> Serve:
-    sockets, serving = updater.sockets, updater.serving
-    assert sockets is not None  # noqa: S101 - the caller has looked
-    return Serve(
-        url=sockets.url,
-        socket=str(sockets.unix_path) if sockets.unix_path else None,
-        ready=serving is not None,
-        worker_pid=serving.worker.pid if serving and serving.worker else None,
-    )
