@@ -13,6 +13,7 @@ SLICES = {
     "assignments",
     "audit",
     "blobs",
+    "carried",
     "confidential",
     "devices",
     "drift",

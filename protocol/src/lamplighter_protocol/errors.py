@@ -202,6 +202,12 @@ CATALOGUE: dict[str, Entry] = {
     "BLOB_REFUSED": Entry(
         422, True, "Send the file again as it was signed; it was changed or cut short on the way."
     ),
+    "CARRIED_DAMAGED": Entry(
+        422, True, "Copy the file again and take the stick out properly; compare its length."
+    ),
+    "CARRIED_REFUSED": Entry(
+        422, False, "Make it anew: 'lamplighter device export DEVICE FILE'. Do not repack it."
+    ),
     "FETCH_STALLED": Entry(
         503, True, "The bytes do not arrive; check the link, the device goes on where it stopped."
     ),

@@ -9,6 +9,7 @@ from lamplighter_server import __version__, console
 from lamplighter_server.alerts import endpoints as alerts
 from lamplighter_server.audit import endpoints as audit
 from lamplighter_server.blobs import endpoints as blobs
+from lamplighter_server.carried import endpoints as carried
 from lamplighter_server.claims import door as asking
 from lamplighter_server.claims import endpoints as claims
 from lamplighter_server.confidential import endpoints as confidential
@@ -51,6 +52,7 @@ _SLICES: Final = (
     audit,
     figures,
     people,
+    carried,
     provenance,
 )
 

@@ -85,6 +85,13 @@ def make_parser() -> argparse.ArgumentParser:
     _add_config(doctor)
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(command=_doctor)
+    apply = _command(commands, "apply", "take an update that was carried here", "/media/stick")
+    apply.add_argument(
+        "place",
+        type=Path,
+        help="the file from 'lamplighter device export', or the folder that it is in",
+    )
+    apply.set_defaults(command=_apply)
     provenance = _command(
         commands,
         "provenance",
@@ -219,6 +226,19 @@ def _config(chosen: argparse.Namespace) -> int:
         sys.stdout.writelines(
             f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in shown.items()
         )
+    return 0
+
+
+def _apply(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.app.carrier import hand_in
+    from lamplighter_agent.store.identity import load_identity
+
+    data = DataDir.choose(chosen.data_dir)
+    file = hand_in(chosen.place, data.carried, load_identity(data.identity).enrolment)
+    sys.stdout.write(
+        f"{file.name} is taken; it may be removed. The agent judges it as if the server had sent "
+        "it: lamplighter-agent status\n"
+    )
     return 0
 
 

@@ -73,6 +73,11 @@ class DataDir:
         return self.path / "reported.dsse.json"
 
     @property
+    def carried(self) -> Path:
+        """What `lamplighter-agent apply` has handed in."""
+        return self.path / "carried.lamp"
+
+    @property
     def run(self) -> Path:
         """Sockets, and a folder of links per worker; made anew at each start."""
         return self.path / "run"

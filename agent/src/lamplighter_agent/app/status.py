@@ -8,6 +8,8 @@ from typing import Annotated
 
 import msgspec
 
+from lamplighter_agent.app.slots import Slot
+from lamplighter_agent.app.sockets import ModelSockets
 from lamplighter_protocol.assignment import Utc
 from lamplighter_protocol.names import Count, Name
 from lamplighter_protocol.reported import Failure, ModelReport, TrustState
@@ -39,6 +41,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Telemetry ever dropped because the outbox was full, by stream."""
     at_utc: Utc
     running: bool = True
+
+
+def describe_serving(sockets: ModelSockets, serving: Slot | None) -> Serve:
+    """Where a model answers, and whether it does."""
+    return Serve(
+        url=sockets.url,
+        socket=str(sockets.unix_path) if sockets.unix_path else None,
+        ready=serving is not None,
+        worker_pid=serving.worker.pid if serving and serving.worker else None,
+    )
 
 
 def write_status(path: Path, status: Status) -> None:

@@ -11,24 +11,26 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from lamplighter_agent import __version__
+from lamplighter_agent.app.carrier import Carrier
 from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.counts_door import CountsDoor
 from lamplighter_agent.app.desired import Desired
 from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.inbox import Inbox
 from lamplighter_agent.app.renewal import Renewal
 from lamplighter_agent.app.reporter import Reporter, trust_state
 from lamplighter_agent.app.sender import Sender
 from lamplighter_agent.app.services import Services
-from lamplighter_agent.app.serving import describe_serving
 from lamplighter_agent.app.slots import Slot
-from lamplighter_agent.app.status import Status, summary, write_status
+from lamplighter_agent.app.status import Status, describe_serving, summary, write_status
 from lamplighter_agent.app.systemd import notify, stay_alive
 from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
 from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.core.reconcile import Remove, Start, reconcile
+from lamplighter_agent.core.update import RESTING
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
 from lamplighter_agent.observe.inventory import boot_id, describe_board, take_inventory
@@ -97,10 +99,13 @@ class Supervisor:
                 interval_s=settings.renewal_interval_s,
             )
         blobs = BlobStore(data.blobs)
+        self._carrier = Carrier(
+            data.carried, enrolment, self._link, self._on_message, self._teller.problem
+        )
         fetcher = Fetcher(
             blobs,
             self._topics,
-            self._link,
+            self._carrier,
             on_refused=self._teller.problem,
             on_wants=self._teller.changed,
             stall_s=settings.stall_s,
@@ -145,12 +150,25 @@ class Supervisor:
             tell=self._teller,
             now_utc=self.now_utc,
             conditions=Conditions(settings, blobs, self._is_synchronised),
-            connected=lambda: self._link.connected,
+            # A carried update has no server to lose: it is not kept in probation for one.
+            connected=lambda: self._link.connected or self._carrier.present,
             inventory=lambda: self._inventory,
             spawn=self._spawn,
         )
         self._counts_door = CountsDoor(
             data.counts, self._journal, blobs, self._services.windows.take, self.now_utc
+        )
+        self._inbox = Inbox(
+            self._topics,
+            enrolment.device,
+            chunk=fetcher.on_chunk,
+            trust=self._trust.take,
+            own={
+                "desired": self._take_desired,
+                "ack": self._sender.on_ack,
+                **({REPLY_LEAF: self._renewal.take} if self._renewal else {}),
+            },
+            problem=self._teller.problem,
         )
         self._updaters: dict[str, ModelUpdater] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -230,6 +248,7 @@ class Supervisor:
         await self._link.say_goodbye()
         await cancel(set(self._tasks))
         self._write_status()
+        self._carrier.close()
         self._outbox.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
@@ -247,44 +266,17 @@ class Supervisor:
     # What comes from the broker.
 
     def _on_connected(self) -> None:
-        device = self._identity.enrolment.device
-        self._link.subscribe(
-            [
-                self._topics.device(device, "desired"),
-                self._topics.device(device, "ack"),
-                self._topics.device(device, REPLY_LEAF),
-                self._topics.trust("#"),
-            ],
-            qos=1,
-        )
+        self._link.subscribe(self._inbox.subscriptions, qos=1)
         self._services.fetcher.on_connected()
         self._sender.start_over()
         self._teller.changed()
 
     def _on_message(self, topic: str, payload: bytes) -> None:
-        """Route one message; whatever it holds, nothing worse than a problem comes of it."""
-        try:
-            self._route(topic, payload)
-        except LamplighterError as error:
-            self._teller.problem(error)
+        self._inbox.take(topic, payload)
 
-    def _route(self, topic: str, payload: bytes) -> None:
-        branch = topic.split("/", 4)[3:4]
-        if branch == ["blob"]:
-            self._services.fetcher.on_chunk(*self._topics.parse_chunk(topic), payload)
-        elif branch == ["trust"]:
-            self._trust.take(self._topics.parse_trust(topic), payload)
-        elif topic == self._topics.device(self._identity.enrolment.device, "desired"):
-            self._desired.take(payload)
-            self._teller.reconcile_due.set()
-        elif topic == self._topics.device(self._identity.enrolment.device, "ack"):
-            self._sender.on_ack(payload)
-        elif self._renewal and topic == self._topics.device(
-            self._identity.enrolment.device, REPLY_LEAF
-        ):
-            self._renewal.take(payload)
-        else:
-            raise LamplighterError("MESSAGE_MALFORMED", f"Unexpected topic {topic!r}.")
+    def _take_desired(self, payload: bytes) -> None:
+        self._desired.take(payload)
+        self._teller.reconcile_due.set()
 
     # The loops.
 
@@ -320,11 +312,13 @@ class Supervisor:
                     self._teller.reconcile_due.wait(), self._settings.reconcile_interval_s
                 )
             self._teller.reconcile_due.clear()
+            self._carrier.look()
             assignment = self._desired.in_force(self._trust.view)
-            if assignment is None:
-                continue
             models = self._journal.document.models
-            for step in reconcile(assignment, models, self.now_utc()):
+            steps = reconcile(assignment, models, self.now_utc()) if assignment else ()
+            if not steps and self._is_at_rest():
+                self._carrier.settle()
+            for step in steps:
                 if isinstance(step, Start):
                     updater = self._updater(step.assigned.model)
                     await updater.begin(step.assigned, step.generation)
@@ -332,6 +326,10 @@ class Supervisor:
                     await self._remove(step.model)
                 else:
                     await self._updater(step.model).supersede()
+
+    def _is_at_rest(self) -> bool:
+        models = self._journal.document.models.values()
+        return not self._trust.is_behind and all(one.state in RESTING for one in models)
 
     async def _remove(self, model: str) -> None:
         if (updater := self._updaters.get(model)) is not None:
@@ -384,7 +382,11 @@ class Supervisor:
             connected=self._link.connected,
             connection_problem=self._link.problem,
             models=tuple(model.report() for model in self._journal.document.models.values()),
-            serve=describe_serving(self._updaters),
+            serve={
+                name: describe_serving(updater.sockets, updater.serving)
+                for name, updater in self._updaters.items()
+                if updater.sockets is not None
+            },
             trust=trust_state(self._trust),
             problem=self._teller.last_problem,
             waiting=dict(self._teller.waiting),
