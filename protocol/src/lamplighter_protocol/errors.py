@@ -211,6 +211,12 @@ CATALOGUE: dict[str, Entry] = {
         "The server does not serve this file to this device: the sentence has its reason. Start "
         "the rollout again once that is mended.",
     ),
+    "BUDGET_SPENT": Entry(
+        429,
+        True,
+        "Nothing to do: files go on with the next period. If it is urgent, raise fetch_budget_mb "
+        "on the device.",
+    ),
     "RANGE_UNSATISFIABLE": Entry(
         416, False, "Ask for bytes that the file has; the signed manifest says its length."
     ),

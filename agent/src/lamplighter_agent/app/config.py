@@ -5,12 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from lamplighter_agent.core.budget import Period
 from lamplighter_agent.observe.inventory import PROBE
 
 DATA_DIR_VARIABLE: Final = "LAMPLIGHTER_AGENT_DATA_DIR"
 WORKER: Final = (sys.executable, "-m", "lamplighter_agent.app.worker")
+Transports = Literal["auto", "mqtt", "https"]
 DEFAULT_DATA_DIR: Final = Path("/var/lib/lamplighter-agent")
 
 
@@ -66,6 +68,11 @@ class DataDir:
         return self.path / "reported.dsse.json"
 
     @property
+    def spent(self) -> Path:
+        """What was fetched in this day or month."""
+        return self.path / "spent.json"
+
+    @property
     def run(self) -> Path:
         """Sockets, and a folder of links per worker; made anew at each start."""
         return self.path / "run"
@@ -94,7 +101,12 @@ class Settings:
         probe_command: What prints the runtimes that work here.
         vitals_interval_s: How often vitals are taken.
         outbox_max_bytes: Bound on waiting telemetry.
-        stall_s: How long no chunk may come before it is asked for again.
+        transport: How files come: "mqtt", "https", or "auto": over HTTPS where MQTT brings none.
+        fetch_rate_kb_s: How many kilobytes of files may come in a second; 0 for no limit.
+        fetch_budget_mb: How many megabytes of files may come in a period; 0 for no limit.
+        fetch_budget_period: "day" or "month", in UTC.
+        stall_s: How long no chunk may come before it is asked for again; after three times that
+            the other transport is tried.
         retry_first_s: The first pause after a step that may succeed later; it doubles.
         retry_max_s: The longest pause.
         trust_grace_s: How long an assignment may wait for metadata that allows it.
@@ -111,6 +123,10 @@ class Settings:
     probe_command: Sequence[str] = PROBE
     vitals_interval_s: float = 10.0
     outbox_max_bytes: int = 16 * 1024 * 1024
+    transport: Transports = "auto"
+    fetch_rate_kb_s: float = 0.0
+    fetch_budget_mb: float = 0.0
+    fetch_budget_period: Period = "month"
     stall_s: float = 10.0
     retry_first_s: float = 1.0
     retry_max_s: float = 60.0

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from lamplighter_protocol.assignment import Utc
-from lamplighter_protocol.names import Name
+from lamplighter_protocol.names import Count, Name
 from lamplighter_protocol.reported import Failure, ModelReport, TrustState
 
 
@@ -20,6 +20,14 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True):
     socket: str | None
     ready: bool
     worker_pid: int | None
+
+
+class BudgetState(msgspec.Struct, frozen=True, kw_only=True):
+    """What may still be fetched."""
+
+    left_bytes: Count
+    size_bytes: Count
+    resets_utc: Utc
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +41,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelReport, ...]
     serve: dict[Name, Serve]
     trust: TrustState | None
+    budget: BudgetState | None = None
     problem: Failure | None
     at_utc: Utc
     running: bool = True
@@ -90,9 +99,19 @@ def describe(status: Status) -> str:
             if attempt.failure:
                 lines.append(f"  {attempt.failure.code}: {attempt.failure.sentence}")
     lines.append(_describe_trust(status.trust, status.at_utc))
+    if budget := status.budget:
+        lines.append(_describe_budget(budget))
     if status.problem:
         lines.append(f"last problem: {status.problem.code}: {status.problem.sentence}")
     return "\n".join(lines)
+
+
+def _describe_budget(budget: BudgetState) -> str:
+    left_mb, size_mb = budget.left_bytes / 1e6, budget.size_bytes / 1e6
+    until = f"{budget.resets_utc:%Y-%m-%d %H:%M} UTC"
+    if not budget.left_bytes:
+        return f"budget: {size_mb:g} MB are spent; files of updates are put off until {until}"
+    return f"budget: {left_mb:.1f} of {size_mb:g} MB are left until {until}"
 
 
 def _describe_trust(trust: TrustState | None, at_utc: datetime) -> str:

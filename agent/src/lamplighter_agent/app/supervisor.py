@@ -14,7 +14,7 @@ from lamplighter_agent import __version__
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.counts_door import CountsDoor
 from lamplighter_agent.app.desired import Desired
-from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.fetching import budget_state, make_fetcher
 from lamplighter_agent.app.renewal import Renewal
 from lamplighter_agent.app.reporter import Reporter, trust_state
 from lamplighter_agent.app.sender import Sender
@@ -26,6 +26,7 @@ from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
 from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.core.reconcile import Remove, Start, reconcile
+from lamplighter_agent.link.broker_way import BrokerWay
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
 from lamplighter_agent.observe.boot import boot_id
@@ -92,13 +93,11 @@ class Supervisor:
                 interval_s=settings.renewal_interval_s,
             )
         blobs = BlobStore(data.blobs)
-        fetcher = Fetcher(
-            blobs,
-            self._topics,
-            self._link,
-            on_refused=self._teller.problem,
-            on_wants=self._teller.changed,
-            stall_s=settings.stall_s,
+        self._broker_way = BrokerWay(
+            self._topics, self._link, self._teller.problem, stall_s=settings.stall_s
+        )
+        fetcher = make_fetcher(
+            identity, settings, blobs, self._broker_way, tls, self._teller, self.now_utc
         )
         self._desired = Desired(
             enrolment,
@@ -246,7 +245,7 @@ class Supervisor:
             ],
             qos=1,
         )
-        self._services.fetcher.on_connected()
+        self._broker_way.on_connected()
         self._sender.start_over()
         self._teller.changed()
 
@@ -260,7 +259,7 @@ class Supervisor:
     def _route(self, topic: str, payload: bytes) -> None:
         branch = topic.split("/", 4)[3:4]
         if branch == ["blob"]:
-            self._services.fetcher.on_chunk(*self._topics.parse_chunk(topic), payload)
+            self._broker_way.on_chunk(*self._topics.parse_chunk(topic), payload)
         elif branch == ["trust"]:
             self._trust.take(self._topics.parse_trust(topic), payload)
         elif topic == self._topics.device(self._identity.enrolment.device, "desired"):
@@ -371,6 +370,7 @@ class Supervisor:
                 if updater.sockets is not None
             },
             trust=trust_state(self._trust),
+            budget=budget_state(self._services.fetcher.meter, self.now_utc()),
             problem=self._teller.last_problem,
             at_utc=self.now_utc(),
         )
