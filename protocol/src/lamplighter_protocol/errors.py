@@ -125,6 +125,12 @@ CATALOGUE: dict[str, Entry] = {
         403, False, "The server's certificate is not the invited one; check the address."
     ),
     "DEVICE_UNKNOWN": Entry(404, False, "Invite and enrol it: 'lamplighter device invite ID'."),
+    "CERTIFICATE_MISSING": Entry(
+        401,
+        False,
+        "The agent shows its certificate by itself; a proxy before the devices' door must pass TLS "
+        "through untouched.",
+    ),
     "DEVICE_REVOKED": Entry(
         403, False, "It keeps serving; to let it back, invite it: 'lamplighter device invite ID'."
     ),
@@ -210,6 +216,21 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "FETCH_STALLED": Entry(
         503, True, "The bytes do not arrive; check the link, the device goes on where it stopped."
+    ),
+    "FETCH_REFUSED": Entry(
+        403,
+        False,
+        "The server does not serve this file to this device: the sentence has its reason. Start "
+        "the rollout again once that is mended.",
+    ),
+    "BUDGET_SPENT": Entry(
+        429,
+        True,
+        "Nothing to do: files go on with the next period. If it is urgent, raise fetch_budget_mb "
+        "on the device.",
+    ),
+    "RANGE_UNSATISFIABLE": Entry(
+        416, False, "Ask for bytes that the file has; the signed manifest says its length."
     ),
     "DISK_FULL": Entry(
         507, True, "Free some space on the device; the update goes on where it stopped."
@@ -365,12 +386,14 @@ class LamplighterError(Exception):
     Attributes:
         code: A key of CATALOGUE; stable across releases.
         sentence: What happened, in one sentence with the particulars.
+        retry_after_s: How long to wait before the same step, if that is known.
     """
 
-    def __init__(self, code: str, sentence: str) -> None:
+    def __init__(self, code: str, sentence: str, *, retry_after_s: float | None = None) -> None:
         self.entry = CATALOGUE[code]
         self.code = code
         self.sentence = sentence
+        self.retry_after_s = retry_after_s
         super().__init__(f"{code}: {sentence}")
 
     @property

@@ -32,6 +32,7 @@ from lamplighter_server.people import sessions
 from lamplighter_server.people.access import BOOTSTRAP
 from lamplighter_server.people.credentials import load_or_create_token
 from lamplighter_server.pki.authority import Authority
+from lamplighter_server.pki.shown import ShownCertificate
 from lamplighter_server.rollouts import controller as rollouts
 from lamplighter_server.settings import LOOPBACKS, Settings
 from lamplighter_server.tasks import cancel
@@ -105,10 +106,9 @@ async def run_server(
         context = await stack.enter_async_context(open_context(settings))
         broker = await stack.enter_async_context(managed_broker(context))
         token = load_or_create_token(settings.folder / "admin.token")
-        tls = context.authority.server_tls()
         doors = [
             (_Door(_config(people_app(context, token), **_people_tls(context))), people_socket),
-            (_Door(_config(device_app(context), ssl_context_factory=lambda *_: tls)), devices),
+            (_Door(_config(device_app(context), **_device_tls(context))), devices),
         ]
         await stack.enter_async_context(_background(context, broker))
         serving = [asyncio.create_task(door.serve([bound])) for door, bound in doors]
@@ -147,6 +147,11 @@ def _people_tls(context: Context) -> dict[str, object]:
         tls = context.authority.server_tls()
         return {"ssl_context_factory": lambda *_: tls}
     return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+
+
+def _device_tls(context: Context) -> dict[str, object]:
+    tls = context.authority.server_tls(asks=True)
+    return {"ssl_context_factory": lambda *_: tls, "http": ShownCertificate}
 
 
 @asynccontextmanager

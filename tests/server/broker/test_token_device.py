@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.server.broker.test_device_certificates import serving
+from tests.server.serving import serving
 from tests.softhsm import SoftHsm
 
 from lamplighter_agent.app.config import DataDir, Settings

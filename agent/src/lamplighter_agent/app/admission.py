@@ -2,11 +2,13 @@
 
 import asyncio
 import platform
+import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from lamplighter_agent.app.services import Services
 from lamplighter_agent.app.transfers import plan_transfers
+from lamplighter_agent.core.retry import Backoff, class_of, pause_s
 from lamplighter_agent.core.state import Installed
 from lamplighter_agent.link.wanted import Wanted
 from lamplighter_protocol.assignment import AssignedModel
@@ -64,15 +66,16 @@ class Admission:
         """Fetch the release's files, going on after every interruption until the deadline.
 
         Raises:
-            LamplighterError: ASSIGNMENT_EXPIRED, STORE_CORRUPT if the manifest is damaged, or what
-                plan_transfers raises.
+            LamplighterError: ASSIGNMENT_EXPIRED, FETCH_REFUSED, STORE_CORRUPT if the manifest is
+                damaged, or what plan_transfers raises.
         """
         manifest = await self.manifest(assigned)
         files = manifest.blobs_for(assigned.variant).values()
         lacking = {blob.sha256: blob for blob in files if not self._services.blobs.has(blob.sha256)}
         await self.fit(assigned, sum(blob.size_bytes for blob in lacking.values()))
         wanted = self._plan(files, assigned)
-        await self._patiently(assigned, lambda: self._services.fetcher.fetch(wanted))
+        fetcher = self._services.fetcher
+        await self._patiently(assigned, lambda: fetcher.fetch(wanted, fetcher.meter))
 
     def _plan(self, files: Iterable[BlobRef], assigned: AssignedModel) -> list[Wanted]:
         services = self._services
@@ -113,7 +116,8 @@ class Admission:
     async def _agreed(self, assigned: AssignedModel, active: Installed | None) -> Manifest:
         view = await self._signed(assigned)
         wanted = self._plan([assigned.manifest], assigned)
-        await self._services.fetcher.fetch(wanted)
+        fetcher = self._services.fetcher  # what says what is desired is put off by no budget
+        await fetcher.fetch(wanted, fetcher.meter.critical)
         raw = await asyncio.to_thread(self._read, assigned)
         return agree_on_release(
             raw,
@@ -153,17 +157,19 @@ class Admission:
     async def _patiently(self, assigned: AssignedModel, step: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat a step while it may succeed later and the deadline allows it."""
         settings = self._services.settings
-        pause_s = settings.retry_first_s
+        backoff = Backoff(settings.retry_first_s, settings.retry_max_s)
+        failures = 0
         while True:
             self._check_deadline(assigned)
             try:
                 return await step()
             except LamplighterError as error:
-                if not error.retryable:
+                if class_of(error) == "permanent":
                     raise
                 self._services.tell.problem(error)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, settings.retry_max_s)
+                wait_s = pause_s(failures, backoff, random.random(), error.retry_after_s)  # noqa: S311 - spreads a fleet, no secret
+            await asyncio.sleep(wait_s)
+            failures += 1
 
     def _check_deadline(self, assigned: AssignedModel) -> None:
         if self._services.now_utc() >= assigned.deadline_utc:

@@ -78,6 +78,11 @@ class DataDir:
         return self.path / "carried.lamp"
 
     @property
+    def spent(self) -> Path:
+        """What was fetched in this day or month."""
+        return self.path / "spent.json"
+
+    @property
     def run(self) -> Path:
         """Sockets, and a folder of links per worker; made anew at each start."""
         return self.path / "run"
@@ -188,8 +193,25 @@ class Settings:
         Whole(5, 3600),
         "How long the link may be silent; a lost one is noticed after one and a half times that.",
     )
+    transport: str = key(
+        "auto",
+        Choice("auto", "mqtt", "https"),
+        "How files come; auto takes HTTPS where MQTT brings none.",
+    )
+    fetch_rate_kb_s: float = key(
+        0.0, Number(0, 1_000_000), "Kilobytes of files that may come in a second; 0 for no limit."
+    )
+    fetch_budget_mb: float = key(
+        0.0, Number(0, 1_000_000), "Megabytes of files that may come in a period; 0 for no limit."
+    )
+    fetch_budget_period: str = key(
+        "month", Choice("day", "month"), "The period of the budget, in UTC."
+    )
     stall_s: float = key(
-        10.0, Number(0.1, 3600), "How long no chunk may come before it is asked for again."
+        10.0,
+        Number(0.1, 3600),
+        "How long no chunk may come before it is asked for again; after three times that the other "
+        "transport is tried.",
     )
     retry_first_s: float = key(
         1.0,

@@ -24,6 +24,14 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True):
     worker_pid: int | None
 
 
+class BudgetState(msgspec.Struct, frozen=True, kw_only=True):
+    """What may still be fetched."""
+
+    left_bytes: Count
+    size_bytes: Count
+    resets_utc: Utc
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The agent at one moment."""
 
@@ -35,6 +43,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelReport, ...]
     serve: dict[Name, Serve]
     trust: TrustState | None
+    budget: BudgetState | None = None
     problem: Failure | None
     waiting: dict[Name, Failure] = {}
     dropped: dict[str, Count] = {}
@@ -114,9 +123,19 @@ def describe(status: Status) -> str:
         if reason := status.waiting.get(model.model):
             lines.append(f"  it waits: {reason.code}: {reason.sentence}")
     lines.append(_describe_trust(status.trust, status.at_utc))
+    if budget := status.budget:
+        lines.append(_describe_budget(budget))
     if status.problem:
         lines.append(f"last problem: {status.problem.code}: {status.problem.sentence}")
     return "\n".join(lines)
+
+
+def _describe_budget(budget: BudgetState) -> str:
+    left_mb, size_mb = budget.left_bytes / 1e6, budget.size_bytes / 1e6
+    until = f"{budget.resets_utc:%Y-%m-%d %H:%M} UTC"
+    if not budget.left_bytes:
+        return f"budget: {size_mb:g} MB are spent; files of updates are put off until {until}"
+    return f"budget: {left_mb:.1f} of {size_mb:g} MB are left until {until}"
 
 
 def _describe_trust(trust: TrustState | None, at_utc: datetime) -> str:

@@ -16,7 +16,7 @@ from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.counts_door import CountsDoor
 from lamplighter_agent.app.desired import Desired
-from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.fetching import budget_state, make_fetcher
 from lamplighter_agent.app.inbox import Inbox
 from lamplighter_agent.app.renewal import Renewal
 from lamplighter_agent.app.reporter import Reporter, trust_state
@@ -31,6 +31,7 @@ from lamplighter_agent.app.updater import ModelUpdater
 from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.core.reconcile import Remove, Start, reconcile
 from lamplighter_agent.core.update import RESTING
+from lamplighter_agent.link.broker_way import BrokerWay
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
 from lamplighter_agent.observe.inventory import boot_id, describe_board, take_inventory
@@ -102,13 +103,11 @@ class Supervisor:
         self._carrier = Carrier(
             data.carried, enrolment, self._link, self._on_message, self._teller.problem
         )
-        fetcher = Fetcher(
-            blobs,
-            self._topics,
-            self._carrier,
-            on_refused=self._teller.problem,
-            on_wants=self._teller.changed,
-            stall_s=settings.stall_s,
+        self._broker_way = BrokerWay(
+            self._topics, self._carrier, self._teller.problem, stall_s=settings.stall_s
+        )
+        fetcher = make_fetcher(
+            identity, settings, blobs, self._broker_way, tls, self._teller, self.now_utc
         )
         self._desired = Desired(
             enrolment,
@@ -161,7 +160,7 @@ class Supervisor:
         self._inbox = Inbox(
             self._topics,
             enrolment.device,
-            chunk=fetcher.on_chunk,
+            chunk=self._broker_way.on_chunk,
             trust=self._trust.take,
             own={
                 "desired": self._take_desired,
@@ -267,7 +266,7 @@ class Supervisor:
 
     def _on_connected(self) -> None:
         self._link.subscribe(self._inbox.subscriptions, qos=1)
-        self._services.fetcher.on_connected()
+        self._broker_way.on_connected()
         self._sender.start_over()
         self._teller.changed()
 
@@ -388,6 +387,7 @@ class Supervisor:
                 if updater.sockets is not None
             },
             trust=trust_state(self._trust),
+            budget=budget_state(self._services.fetcher.meter, self.now_utc()),
             problem=self._teller.last_problem,
             waiting=dict(self._teller.waiting),
             dropped=dropped,

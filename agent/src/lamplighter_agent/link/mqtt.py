@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from lamplighter_agent.core.retry import Backoff, pause_s
 from lamplighter_agent.link.tls import check_dates
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import MAX_TRUST_FILE_BYTES
@@ -27,8 +28,7 @@ from lamplighter_protocol.telemetry import OFFLINE, ONLINE
 _LOG = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 10.0
-BACKOFF_FIRST_S: Final = 0.5
-BACKOFF_MAX_S: Final = 60.0
+BACKOFF: Final = Backoff(first_s=0.5, max_s=60.0)
 #: The largest packet we let the broker send: a trust file with its topic and properties.
 MAX_PACKET_BYTES: Final = MAX_TRUST_FILE_BYTES + 4096
 
@@ -107,8 +107,7 @@ class Link:
                 self.turned_away = isinstance(error, TurnedAwayError)
             if self.problem != before:
                 self._on_lost()
-            ceiling_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**failures)
-            delay_s = random.uniform(0, ceiling_s)  # noqa: S311 - spreads a fleet, no secret
+            delay_s = pause_s(failures, BACKOFF, random.random())  # noqa: S311 - spreads a fleet, no secret
             _LOG.info("no broker (%s); again in %.1f s", self.problem, delay_s)
             await asyncio.sleep(delay_s)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lamplighter_agent.ports.transport import ChunkSink
 from lamplighter_protocol.assignment import PatchKind
 from lamplighter_protocol.blobs import BlobRef
-from lamplighter_protocol.sealed import ChunkCipher
+from lamplighter_protocol.sealed import TAG_BYTES, ChunkCipher
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class _Opener:
         self.wire_sha256 = wire_sha256
         self._plain = plain
         self._cipher = cipher
+        self.overhead_bytes = TAG_BYTES
 
     @property
     def lacking(self) -> AbstractSet[int]:

@@ -53,6 +53,11 @@ class PartialBlob:
         """Its chunks travel as they are."""
         return self.blob.sha256
 
+    @property
+    def overhead_bytes(self) -> int:
+        """See ports.transport."""
+        return 0
+
     def write(self, number: int, payload: bytes) -> None:
         """Check one chunk and store it durably.
 

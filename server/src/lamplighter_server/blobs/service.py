@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_server.blobs.models import BlobWant, PublishedBlob
@@ -66,6 +66,15 @@ async def known(context: Context, session: AsyncSession, sha256s: Sequence[str])
     """Those of some digests under which something can be published."""
     stored = set(filter(context.objects.has, sha256s))
     return stored | await confidential.keep_sealed(session, sha256s)
+
+
+async def is_open(session: AsyncSession, sha256: str) -> bool:
+    """Whether what a digest names may leave the server at all, as in `reconcile`."""
+    name = literal(sha256)
+    secret = or_(
+        name.in_(confidential.select_confidential()), name.in_(patches.select_confidential())
+    )
+    return not (await session.execute(select(secret))).scalar_one()
 
 
 async def find_form(context: Context, session: AsyncSession, sha256: str) -> WireForm | None:

@@ -49,6 +49,14 @@ async def was_certified(session: AsyncSession, device: str, key: dsse.PublicKey)
     return (await session.scalars(query.limit(1))).first() is not None
 
 
+async def find_holder(session: AsyncSession, certificate: x509.Certificate) -> str | None:
+    """The device to which a certificate was issued; None if it is revoked, or no device's own."""
+    query = select(Certificate.device).where(
+        Certificate.serial == serial(certificate), Certificate.revoked_utc.is_(None)
+    )
+    return (await session.scalars(query)).one_or_none()
+
+
 async def revoke_all(session: AsyncSession, device: str, now_utc: datetime) -> None:
     """Revoke what a device holds: the newest certificate and those it has replaced."""
     await session.execute(

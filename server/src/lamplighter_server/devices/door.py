@@ -15,6 +15,7 @@ from lamplighter_server.database import ACTOR
 from lamplighter_server.devices import enrolment, renewal, service
 from lamplighter_server.devices.refusals import Refusals
 from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.pki.shown import shown_certificate
 
 router = APIRouter(prefix="/api/v1/enrol", tags=["enrolment"])
 
@@ -31,14 +32,20 @@ async def slow_down(request: Request) -> AsyncIterator[None]:
         LamplighterError: ENROLMENT_THROTTLED.
     """
     refusals: Refusals = request.app.state.refusals
-    network = network_of(address_of(request))
-    refusals.check(network, time.monotonic())
+    caller = _caller(request)
+    refusals.check(caller, time.monotonic())
     try:
         yield
     except LamplighterError as error:
         if not error.retryable:
-            refusals.count(network, time.monotonic())
+            refusals.count(caller, time.monotonic())
         raise
+
+
+def _caller(request: Request) -> str:
+    """By whom refusals are counted: a board with a certificate answers for no other of its site."""
+    certificate = shown_certificate(request.scope)
+    return f"{certificate.serial_number:x}" if certificate else network_of(address_of(request))
 
 
 @router.get("/ca")
