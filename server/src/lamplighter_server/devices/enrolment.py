@@ -92,6 +92,20 @@ async def word(context: Context, session: AsyncSession, device: str | None) -> t
     return token, enrolment.encode_invitation(invitation)
 
 
+def read_enrolment(raw: bytes) -> enrolment.EnrolmentRequest:
+    """Read what a device without a certificate sends.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED.
+    """
+    try:
+        return msgspec.json.decode(raw, type=enrolment.EnrolmentRequest)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise LamplighterError(
+            "MESSAGE_MALFORMED", f"The enrolment request is malformed: {error}."
+        ) from error
+
+
 async def enrol(
     context: Context, session: AsyncSession, request: enrolment.EnrolmentRequest
 ) -> enrolment.EnrolmentReply:
