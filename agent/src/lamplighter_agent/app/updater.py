@@ -47,6 +47,7 @@ class ModelUpdater:
         self._driving: asyncio.Task[None] | None = None
         self._candidate: Slot | None = None
         self._warm: Slot | None = None
+        self._leaving: set[Slot] = set()
         self._manifest: Manifest | None = None
         self._probation: Probation | None = None
         self._admission = Admission(services)
@@ -116,12 +117,14 @@ class ModelUpdater:
     async def supersede(self) -> None:
         """End the attempt under way, as a newer assignment wants something else."""
         await cancel(filter(None, (self._driving,)))
+        for slot in self._leaving:
+            self._services.spawn(self._end(slot))
         self._drive(await self._apply("superseded", None))
 
     async def close(self) -> None:
         """Stop every task and every worker, and take their last counts."""
         await cancel(filter(None, (self._driving, self._keeping)))
-        await asyncio.gather(*(self._end(slot) for slot in self.slots))
+        await asyncio.gather(*(self._end(slot) for slot in {*self.slots, *self._leaving}))
         self._keeper = self._warm = self._candidate = None
         if self.sockets is not None:
             self.sockets.close()
@@ -355,7 +358,11 @@ class ModelUpdater:
             await self._services.windows.close(slot)
 
     async def _end(self, slot: Slot) -> None:
-        """Stop a worker; what it answers until its last connection closes is still counted."""
+        """Stop a worker; what it answers until its last connection closes is still counted.
+
+        If it is broken off, whoever closes the agent ends it again.
+        """
+        self._leaving.add(slot)
         if slot.worker is not None and slot.has_served:
             if slot.serving:
                 slot.drain()
@@ -363,6 +370,7 @@ class ModelUpdater:
                 await asyncio.wait_for(slot.worker.drained.wait(), DRAIN_TIMEOUT_S)
         await self._services.windows.close(slot)
         await slot.stop()
+        self._leaving.discard(slot)
 
     def _collect_garbage(self) -> None:
         keep = model_state.protected(self._services.journal.document.models.values())
