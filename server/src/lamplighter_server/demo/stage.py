@@ -107,7 +107,7 @@ class Stage:
 
     def start_agent(self, name: str) -> None:
         """Start the agent of an enrolled device."""
-        config = self.folder / "agent.toml"
+        config = self.folder / "devices" / "agent.toml"
         config.write_text(AGENT_CONFIG)
         command = ["-m", "lamplighter_agent", "run", "--config", str(config), "--serve-port"]
         self._run(name, [*command, str(free_port()), "--data-dir", str(self.data_dir(name))])
