@@ -162,7 +162,7 @@ class Settings:
         32.0, Number(0, 1_000_000), "Memory that must be available before a model is loaded."
     )
     min_free_disk_mb: float = key(
-        64.0, Number(0, 1_000_000), "Disk that must stay free when an update's files have come."
+        16.0, Number(0, 1_000_000), "Disk that must stay free when an update's files have come."
     )
     max_temperature_c: float = key(
         0.0, Number(0, 150), "No update above this temperature; 0 means that it does not matter."

@@ -14,6 +14,34 @@ from lamplighter_protocol.telemetry import Window
 LOOK_S: Final = 1.0
 
 
+#: How often a release that nobody asks is told of: an idle board costs its link little.
+IDLE_EVERY: Final = timedelta(hours=1)
+
+
+class News:
+    """Which windows are worth a message: each with a request, and now and then one without."""
+
+    def __init__(self) -> None:
+        self._told_utc: dict[tuple[str, int], datetime] = {}
+
+    def is_news(self, release: tuple[str, int], requests: int, start_utc: datetime) -> bool:
+        """Decide on one window of a release that serves.
+
+        Args:
+            release: Model and release.
+            requests: How many there were in it.
+            start_utc: When it began.
+        """
+        if requests:
+            self._told_utc.pop(release, None)  # the next idle one is news at once
+            return True
+        told_utc = self._told_utc.get(release)
+        if told_utc is not None and timedelta(0) <= start_utc - told_utc < IDLE_EVERY:
+            return False
+        self._told_utc[release] = start_utc
+        return True
+
+
 def window_start(now_utc: datetime, length_s: int) -> datetime:
     """The start of the interval that holds `now_utc`; intervals are counted from 1970."""
     start_s = int(now_utc.timestamp()) // length_s * length_s
@@ -41,6 +69,7 @@ class Windows:
         self._length_s = length_s
         self._now_utc = now_utc
         self._is_synchronised = is_synchronised
+        self._news = News()
 
     async def run(self, slots: Callable[[], Iterable[Slot]]) -> None:
         """Close a window of each slot at every bound, until cancelled."""
@@ -74,8 +103,11 @@ class Windows:
             return
         serves = slot.serving
         counts = await slot.worker.collect()
-        # A serving release with no request is news; one that waits without any is not.
+        # One that only waits, and has answered nothing, is no news at all.
         if counts is None or not (serves or counts.requests):
+            return
+        release = (slot.model, slot.installed.release)
+        if not self._news.is_news(release, counts.requests, start_utc):
             return
         self._put(
             Window(

@@ -31,8 +31,11 @@ DRIFT_INTERVAL_S: Final = 4
 READ_INTERVAL_S: Final = 0.05
 POLL_INTERVAL_S: Final = 0.2
 
-#: The agents' own file: a story of a minute wants to see more than a board in the field tells.
-AGENT_CONFIG: Final = "vitals_interval_s = 10\nkeepalive_s = 30\n"
+#: The agents' own file: a story of a minute wants to see more than a board in the field tells,
+#: and takes this machine as it finds it.
+AGENT_CONFIG: Final = (
+    "vitals_interval_s = 10\nkeepalive_s = 30\nmin_free_disk_mb = 0\nmin_free_memory_mb = 0\n"
+)
 #: Two seconds of probation; nobody reads a meter before the first release is there.
 HEALTH: Final = HealthPolicy(
     probation_s=2.0,
@@ -107,7 +110,7 @@ class Stage:
 
     def start_agent(self, name: str) -> None:
         """Start the agent of an enrolled device."""
-        config = self.folder / "agent.toml"
+        config = self.folder / "devices" / "agent.toml"
         config.write_text(AGENT_CONFIG)
         command = ["-m", "lamplighter_agent", "run", "--config", str(config), "--serve-port"]
         self._run(name, [*command, str(free_port()), "--data-dir", str(self.data_dir(name))])
