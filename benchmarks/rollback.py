@@ -34,12 +34,18 @@ from lamplighter_server.training.experiment import RECIPES
 from lamplighter_server.training.release import build_release
 from lamplighter_server.training.run import run_experiment
 
-WARM_ROLLBACKS, COLD_ROLLBACKS, BARE_STARTS = 50, 25, 10
+WARM_ROLLBACKS, COLD_ROLLBACKS, BARE_STARTS = 50, 20, 10
 CLIENTS: Final = 4
 #: Condemned by the first sign of life.
 BAD: Final = HealthPolicy(probation_s=60.0, memory_budget_mb=1.0)
-#: Condemned when nobody has asked often enough for a second: time to kill the one that waits.
-SLOWLY: Final = HealthPolicy(probation_s=60.0, probation_max_s=1.0, min_requests=2**31)
+#: Condemned when not enough was asked in three seconds: time to kill the one that waits.
+SLOWLY: Final = HealthPolicy(
+    probation_s=60.0,
+    probation_max_s=4.0,
+    min_requests=2**31,
+    output_shift_max=1.0,
+    latency_p99_budget_ms=60_000.0,
+)
 BARE: Final = """
 import sys, numpy, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
@@ -103,6 +109,9 @@ class Switcher:
             new, old = self._worker(release), self._worker(1)
             wait_for("the switch", lambda: is_asked(new) and not is_asked(old))
             old.kill()
+            attempt = self._device.attempt
+            assert attempt is not None
+            assert attempt.state == "probation", f"{attempt.failure} came before the kill"
         self._until("rolled-back")
         attempt = self._device.attempt
         assert attempt is not None
