@@ -107,10 +107,11 @@ class Device:
             ) from error
 
     def _document(self) -> Document:
-        try:
-            return decode_journal((self.data / "journal.json").read_bytes())
-        except FileNotFoundError:
-            return Document()
+        # Between the two renames of a write only the one before is there.
+        for name in ("journal.json", "journal.json.before"):
+            with contextlib.suppress(FileNotFoundError):
+                return decode_journal((self.data / name).read_bytes())
+        return Document()
 
     @property
     def _model(self) -> ModelState | None:
