@@ -37,6 +37,7 @@ PAGE: Final = Path(__file__).parent.parent / "docs/reference/crash-matrix.md"
 #: Runs differ by a few calls, as reports gather what happens at once: go on until all is over.
 BEYOND: Final = 15
 LANES: Final = 3
+START_TIMEOUT_S: Final = 120
 HEAD: Final = """<!-- Made by benchmarks/crash_matrix.py: `make bench NAME=crash-matrix`. -->
 # Crash matrix
 
@@ -90,7 +91,7 @@ def strike_all(kind: Kind, folder: Path, only: str | None) -> tuple[int, list[Ou
             with lock:
                 if number == 0:
                     todo = (one for one in points(kind, calls) if only in (None, one[0]))
-            ready.wait()
+            ready.wait(START_TIMEOUT_S)
             while True:
                 with lock:
                     fault, at = next(todo, (None, 0))

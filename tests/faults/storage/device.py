@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from tests.faults.storage.world import MODEL, World, wait_for
+from tests.faults.storage.world import ASKED, FEATURES, MODEL, World, wait_for
 
 from lamplighter_agent.core.state import AttemptState, ModelState
 from lamplighter_agent.core.update import RESTING
@@ -107,10 +107,11 @@ class Device:
             ) from error
 
     def _document(self) -> Document:
-        try:
-            return decode_journal((self.data / "journal.json").read_bytes())
-        except FileNotFoundError:
-            return Document()
+        # Between the two renames of a write only the one before is there.
+        for name in ("journal.json", "journal.json.before"):
+            with contextlib.suppress(FileNotFoundError):
+                return decode_journal((self.data / name).read_bytes())
+        return Document()
 
     @property
     def _model(self) -> ModelState | None:
@@ -153,10 +154,9 @@ class Device:
         )
 
     def answer(self) -> list[float] | None:
-        """The probabilities that the device answers for sixteen zeros; None for no answer."""
-        body = {
-            "inputs": [{"name": "image", "shape": [1, 16], "datatype": "FP32", "data": [0.0] * 16}]
-        }
+        """The probabilities that the device answers for the row that is asked; None for none."""
+        row = {"shape": [1, FEATURES], "datatype": "FP32", "data": [ASKED] * FEATURES}
+        body = {"inputs": [{"name": "image", **row}]}
         connection = http.client.HTTPConnection("127.0.0.1", self.world.serve_port, timeout=5)
         try:
             connection.request("POST", f"/v2/models/{MODEL}/infer", json.dumps(body))

@@ -3,7 +3,6 @@
 Release 1 is committed on the device's disk; an assignment names release 2.
 """
 
-import io
 import os
 import shutil
 import socket
@@ -16,17 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal
 
-import msgspec
 import numpy as np
 import paho.mqtt.client as paho
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
+from tests.agent.real_bundle import real_bundle
 from tests.agent.tls import wait_until_listening
 from tests.agent.tuf_repository import Repository
-from tests.protocol.conftest import make_manifest
 
+from lamplighter_agent.runtime.load import load
 from lamplighter_agent.store.identity import Enrolment, new_key, save_identity
 from lamplighter_protocol.assignment import (
     AssignedModel,
@@ -35,10 +32,12 @@ from lamplighter_protocol.assignment import (
     sign_assignment,
 )
 from lamplighter_protocol.blobs import describe, split
-from lamplighter_protocol.bundle import HealthPolicy, Manifest, TensorSpec, encode_manifest
+from lamplighter_protocol.bundle import HealthPolicy, Manifest, encode_manifest
 from lamplighter_protocol.topics import Topics
 
 FLEET, DEVICE, MODEL = "main", "pi-1", "digits"
+#: Requests are one row of this value, in the middle of what the model was trained on.
+FEATURES, ASKED = 16, 8.0
 #: Two chunks: the fetch can stop between them.
 PADDING: Final = "x" * 66_000
 Kind = Literal["good", "bad"]
@@ -64,7 +63,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Release:
-    """What is published, and what it answers for a row of zeros."""
+    """What is published, and what it answers for the row that is asked."""
 
     manifest: Manifest
     raw: bytes
@@ -72,48 +71,12 @@ class Release:
     answer: Sequence[float]
 
 
-def make_release(release: int, health: HealthPolicy) -> Release:
-    """A small classifier of 16 numbers that answers unlike every other release."""
-    generator = np.random.default_rng(release)
-    inputs = generator.uniform(0, 16, (60, 16)).astype(np.float32)
-    labels = (inputs[:, release] > 8).astype(np.int64)
-    estimator = LogisticRegression().fit(inputs, labels)
-    graph = to_onnx(
-        estimator,
-        initial_types=None,
-        X=inputs[:1],
-        options={"zipmap": False},
-        target_opset=17,
-    )
-    graph.graph.input[0].name = "image"
-    for node in graph.graph.node:
-        for position, name in enumerate(node.input):
-            if name == "X":
-                node.input[position] = "image"
-    graph.doc_string = f"{release}{PADDING}"
-    golden = io.BytesIO()
-    np.savez(
-        golden,
-        **{
-            "image": inputs[:4],
-            "onnx-fp32/label": estimator.predict(inputs[:4]),
-            "onnx-fp32/probabilities": estimator.predict_proba(inputs[:4]).astype(np.float32),
-        },
-    )
-    files = {"model.onnx": graph.SerializeToString(), "golden.npz": golden.getvalue()}
-    plain = make_manifest(release)
-    manifest = msgspec.structs.replace(
-        plain,
-        files={name: describe(raw) for name, raw in files.items()},
-        outputs=(
-            *plain.outputs,
-            TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 2)),
-        ),
-        golden=msgspec.structs.replace(plain.golden, rows=4),
-        health=health,
-    )
-    zeros = estimator.predict_proba(np.zeros((1, 16), np.float32))[0]
-    return Release(manifest, encode_manifest(manifest), files, zeros.tolist())
+def make_release(number: int, health: HealthPolicy) -> Release:
+    """A small release of its own answers."""
+    manifest, files = real_bundle(number, health, note=f"{number}{PADDING}")
+    asked = {"image": np.full((1, FEATURES), ASKED, np.float32)}
+    answer = load("onnxruntime", files["model.onnx"]).run(asked)["probabilities"]
+    return Release(manifest, encode_manifest(manifest), files, answer[0].tolist())
 
 
 class World:

@@ -90,7 +90,7 @@ class Outbox:
             LamplighterError: DISK_FULL, DISK_FAILED.
         """
         if self._closed_by is not None:
-            raise self._closed_by
+            raise LamplighterError(self._closed_by.code, self._closed_by.sentence)
         body = msgspec.msgpack.encode(message)
         with _disk_errors(), self._database:
             (sequence,) = self._database.execute(
