@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import fcntl
 import json
 import os
@@ -89,8 +90,9 @@ class Board:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Supervisor]:
-        supervisor = Supervisor(self.identity, settings(self.data), plain=True)
+    async def running(self, **changed: Any) -> AsyncIterator[Supervisor]:
+        chosen = dataclasses.replace(settings(self.data), **changed)
+        supervisor = Supervisor(self.identity, chosen, plain=True)
         supervisor_task = asyncio.create_task(supervisor.run())
         try:
             yield supervisor
