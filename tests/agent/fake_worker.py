@@ -89,6 +89,7 @@ class Worker:
             if self.plan.get("crash_in_shadow"):
                 os._exit(3)
         elif isinstance(command, port.Stop):
+            await asyncio.sleep(self.plan.get("stop_s", 0.0))
             return False
         return True
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -88,11 +88,12 @@ async def start_worker(
     variant: str = VARIANT,
     home: Path | None = None,
     stdout: int = asyncio.subprocess.PIPE,
+    tracer: Sequence[str] = (),
 ) -> AsyncIterator[WorkerProcess]:
     descriptors = [listening.fileno()] if listening else []
     log = (files / "worker.log").open("ab")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lamplighter_agent.app.worker"),
+        *(*tracer, sys.executable, "-m", "lamplighter_agent.app.worker"),
         *("--manifest", str(files / "bundle.json"), "--variant", variant, "--files", str(files)),
         *(part for number in descriptors for part in ("--listen-fd", str(number))),
         stdin=asyncio.subprocess.PIPE,

@@ -34,7 +34,9 @@ IMAGE: Array = np.zeros((2, 64), dtype=np.float32)
 def test_a_copy_arrives_as_it_was_sent(
     datatype: str, shape: list[int], labels: list[str], missed: int
 ) -> None:
-    array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(DATATYPES[datatype])
+    numbers = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+    values = numbers.astype(str) if datatype == "BYTES" else numbers
+    array = values.astype(DATATYPES[datatype])
     frame = encode({"x": array}, labels, missed)
     (size,) = LENGTH.unpack(frame[: LENGTH.size])
     copy = decode(frame[LENGTH.size :])

@@ -14,6 +14,7 @@ import psutil
 from tests.agent_worker.conftest import ready_worker, start_worker
 from tests.agent_worker.test_worker_process import Images
 
+from lamplighter_agent.app.config import DataDir, Settings
 from lamplighter_agent.app.feeder import Feeder
 from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.ports.worker import Serve, Serving
@@ -26,23 +27,22 @@ def say_where(status: Path, listening: socket.socket) -> None:
     status.write_bytes(msgspec.json.encode({"serve": serve, "pid": 1}))
 
 
-def make_feeder(
-    folder: Path, status: Path, tell: Callable[[LamplighterError], None], **keys: Any
-) -> Feeder:
+def make_feeder(folder: Path, tell: Callable[[LamplighterError], None], **keys: Any) -> Feeder:
     inbox = {
         "kind": "folder",
         "model": "meter-digits",
         "path": str(folder / "in"),
         "settle_s": 0.05,
     }
-    return Feeder(
-        [{**inbox, "sinks": ["results"], **keys}],
-        [{"kind": "file", "name": "results", "path": str(folder / "results.jsonl")}],
-        status,
-        tell,
-        first_pause_s=0.1,
-        longest_pause_s=0.2,
+    sink = {"kind": "file", "name": "results", "path": str(folder / "results.jsonl")}
+    settings = Settings(
+        data=DataDir(folder),
+        source=({**inbox, "sinks": ["results"], **keys},),
+        sink=(sink,),
+        retry_first_s=0.1,
+        retry_max_s=0.2,
     )
+    return Feeder(settings, tell)
 
 
 def results(folder: Path) -> list[dict[str, Any]]:
@@ -69,8 +69,7 @@ async def test_files_are_answered_and_a_killed_process_goes_on(
 ) -> None:
     (tmp_path / "in").mkdir()
     told: list[LamplighterError] = []
-    status = tmp_path / "status.json"
-    feeder = asyncio.create_task(make_feeder(tmp_path, status, told.append).run())
+    feeder = asyncio.create_task(make_feeder(tmp_path, told.append).run())
     np.save(tmp_path / "in" / "a.npy", images[:3])
     await until(lambda: bool(told))  # there is no model yet
     assert {error.code for error in told} == {"SOURCE_WAITS"}
@@ -78,7 +77,7 @@ async def test_files_are_answered_and_a_killed_process_goes_on(
         await ready_worker(worker)
         worker.tell(Serve())
         await worker.hear(Serving)
-        say_where(status, listening)
+        say_where(DataDir(tmp_path).status, listening)
         await until(lambda: len(results(tmp_path)) == 1)
         (answer,) = results(tmp_path)
         labels = next(item for item in answer["outputs"] if item["name"] == "label")
@@ -99,7 +98,7 @@ async def test_files_are_answered_and_a_killed_process_goes_on(
 
 async def test_wrong_tables_are_told_and_nothing_runs(tmp_path: Path) -> None:
     told: list[LamplighterError] = []
-    wrong = make_feeder(tmp_path, tmp_path / "status.json", told.append, colour="red")
+    wrong = make_feeder(tmp_path, told.append, colour="red")
     feeder = asyncio.create_task(wrong.run())
     await until(lambda: bool(told))
     await cancel([feeder])

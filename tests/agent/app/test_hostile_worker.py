@@ -6,18 +6,15 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.agent import hostile_worker
-from tests.agent.app import test_supervisor
 from tests.agent.app.test_supervisor import DEVICE_KEY, KEY, Board, bundle, commit, ended, model
 from tests.agent.cloud import Cloud
 
-from lamplighter_agent.app import workers
-from lamplighter_agent.app.config import Settings
+from lamplighter_agent.app.family import adopted_orphans
 from lamplighter_agent.app.limits import Limits
 from lamplighter_agent.app.worker_log import KEPT_BYTES, READ_BYTES_PER_S
 from lamplighter_agent.app.workers import WorkerProcess
@@ -43,36 +40,30 @@ async def _cloud(mosquitto: int) -> AsyncIterator[Cloud]:
 
 
 @pytest.fixture
-def board(tmp_path: Path, mosquitto: int, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Board:
-    harmless = test_supervisor.settings
-
-    def settings(data: Path) -> Settings:
-        return replace(harmless(data), worker_command=COMMAND)
-
-    monkeypatch.setattr(test_supervisor, "settings", settings)
+def board(tmp_path: Path, mosquitto: int, cloud: Cloud) -> Board:
     return Board(tmp_path / "data", mosquitto, cloud.repository.root_bytes)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(workers, "GUARD_INTERVAL_S", 0.1)
-    before = set(hostile_pids())
-    yield
-    end_mono = time.monotonic() + 5
-    while left := set(hostile_pids()) - before:
-        assert time.monotonic() < end_mono, left
-        time.sleep(0.05)
+def _nothing_is_left_behind(tmp_path: Path) -> Iterator[None]:
+    with adopted_orphans():
+        yield
+        end_mono = time.monotonic() + 5
+        while left := hostile_pids(tmp_path):
+            assert time.monotonic() < end_mono, left
+            time.sleep(0.05)
 
 
-def hostile_pids() -> list[int]:
-    """Of all that runs here and is no zombie."""
-    found = []
+def hostile_pids(folder: Path) -> set[int]:
+    """Of all that a worker with files in this folder has become; zombies are none."""
+    found = set()
     for process in psutil.process_iter():
         try:
-            if hostile_worker.__name__ in process.cmdline():
-                found.append(process.pid)
+            command = process.cmdline()
         except psutil.Error:
             continue
+        if hostile_worker.__name__ in command and str(folder) in " ".join(command):
+            found.add(process.pid)
     return found
 
 
@@ -80,7 +71,7 @@ def hostile_pids() -> list[int]:
 async def test_the_last_good_model_survives_a_hostile_one(
     board: Board, cloud: Cloud, harm: str, code: str
 ) -> None:
-    async with board.running():
+    async with board.running(worker_command=COMMAND):
         await commit(board, cloud, 1)
         manifest, files = bundle(
             2, {"harm": harm}, max_crashes=0, probation_s=60.0, memory_budget_mb=100.0
@@ -100,18 +91,17 @@ async def test_the_last_good_model_survives_a_hostile_one(
 async def test_what_a_worker_has_started_ends_with_it(
     board: Board, cloud: Cloud, harm: str
 ) -> None:
-    before = set(hostile_pids())
-    async with board.running():
+    async with board.running(worker_command=COMMAND):
         await commit(board, cloud, 1, harm=harm)
         pid = board.status().serve["digits"].worker_pid
         assert pid is not None
-        family = set(hostile_pids()) - before
+        family = hostile_pids(board.data)
         assert len(family) == 2
         os.kill(pid, signal.SIGKILL)  # the other keeps the pipes open
         while (new := board.status().serve["digits"]).worker_pid in {pid, None}:
             await asyncio.sleep(0.05)
         assert new.ready
-        assert not family & set(hostile_pids())
+        assert not family & hostile_pids(board.data)
         assert await board.ask() == 1
 
 

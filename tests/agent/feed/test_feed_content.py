@@ -74,6 +74,17 @@ def test_numbers_are_never_changed_to_fit(values: list[float]) -> None:
     assert fit(np.array([255.0]), [spec])["x"].tolist() == [[255]]
 
 
+def test_text_is_for_models_that_take_text() -> None:
+    words = TensorSpec(name="words", datatype="BYTES", shape=(-1, 2))
+    assert fit(read_json('["a", "ä"]'.encode()), [words])["words"].tolist() == [["a", "ä"]]
+    for raw, spec in ((b"[1, 2]", words), (b'["1", "2", "3"]', X)):
+        with pytest.raises(ValueError, match="are no"):
+            fit(read_json(raw), [spec])
+    for raw in (b'["a", 1]', b'["a", null]', b'[["a"], "b"]'):
+        with pytest.raises(ValueError, match=r"."):
+            read_json(raw)
+
+
 def test_several_inputs_must_be_named() -> None:
     specs = [X, TensorSpec(name="y", datatype="INT64", shape=(-1, 1))]
     with pytest.raises(ValueError, match="inputs"):

@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,21 +18,21 @@ import psutil
 
 MARK: Final = "LAMPLIGHTER_WORKER"
 _PROC: Final = Path("/proc")
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 #: A killed process may leave children that are adopted one round later.
 _ROUNDS: Final = 20
 _DYING_S: Final = 0.002
 
 
-def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def die_with_parent() -> None:
-    """Be killed when the process that has started this one ends, even in native code."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+@contextlib.contextmanager
+def adopted_orphans() -> Iterator[None]:
+    """Be the parent of every descendant whose own parent ends."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def members(leader: int, mark: str) -> set[int]:
@@ -65,16 +65,18 @@ def end(leader: int, mark: str, workers: Collection[int]) -> None:
     """
     for _ in range(_ROUNDS):
         found = members(leader, mark)
+        # A group is killed as one: who forks at this moment leaves no child behind.
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        _reap(workers)
+                if (group := os.getpgid(pid)) != os.getpgrp():
+                    os.killpg(group, signal.SIGKILL)
+        reap(workers)
         if not found - {leader}:
             return
         time.sleep(_DYING_S)
 
 
-def _reap(workers: Collection[int]) -> None:
+def reap(workers: Collection[int]) -> None:
     """Wait for adopted processes that have ended: those of other sessions that are no workers."""
     ours = os.getsid(0)
     for pid in _children(os.getpid()).difference(workers):

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
+from lamplighter_agent.app.config import Settings
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
 
@@ -22,41 +22,27 @@ class Feeder:
     """Starts the process again whenever it ends, with growing pauses.
 
     Args:
-        sources: The `[[source]]` tables.
-        sinks: The `[[sink]]` tables.
-        status: The agent's status.json, which says where models answer.
+        settings: The tables of sources and sinks, and durations.
         tell: Takes what goes wrong there.
-        first_pause_s: The pause before the second start; it doubles.
-        longest_pause_s: The longest pause.
     """
 
-    def __init__(
-        self,
-        sources: Sequence[Mapping[str, Any]],
-        sinks: Sequence[Mapping[str, Any]],
-        status: Path,
-        tell: Callable[[LamplighterError], None],
-        *,
-        first_pause_s: float,
-        longest_pause_s: float,
-    ) -> None:
-        self._tables = msgspec.json.encode({"source": sources, "sink": sinks})
-        self._command = (*COMMAND, str(status))
+    def __init__(self, settings: Settings, tell: Callable[[LamplighterError], None]) -> None:
+        self._tables = msgspec.json.encode({"source": settings.source, "sink": settings.sink})
+        self._command = (*COMMAND, str(settings.data.status))
         self._tell = tell
-        self._first_pause_s = first_pause_s
-        self._longest_pause_s = longest_pause_s
+        self._settings = settings
 
     async def run(self) -> None:
         """Keep it up until cancelled."""
         loop = asyncio.get_running_loop()
-        pause_s = self._first_pause_s
+        pause_s = self._settings.retry_first_s
         while True:
             started_mono = loop.time()
             await self._run_once()
             if loop.time() - started_mono > _SETTLED_S:
-                pause_s = self._first_pause_s
+                pause_s = self._settings.retry_first_s
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, self._longest_pause_s)
+            pause_s = min(2 * pause_s, self._settings.retry_max_s)
 
     async def _run_once(self) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -69,7 +55,7 @@ class Feeder:
             process.stdin.close()
             while line := await process.stdout.readline():
                 self._take(line)
-        except ValueError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             _LOG.warning("the process of the sources speaks nonsense: %s", error)
         finally:
             if process.returncode is None:

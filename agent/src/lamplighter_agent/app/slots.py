@@ -1,19 +1,23 @@
 """A release brought up on this device: its verified files and the worker that runs it."""
 
 import asyncio
-import os
+import logging
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lamplighter_agent.app.limits import Limits
 from lamplighter_agent.app.workers import WorkerProcess
 from lamplighter_agent.core.state import Installed
+from lamplighter_agent.durable import disk_errors
 from lamplighter_agent.ports.worker import Beat
 from lamplighter_agent.store.blobs import BlobStore
 from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
+
+_LOG = logging.getLogger(__name__)
 
 
 class Slot:
@@ -23,7 +27,8 @@ class Slot:
         model: The model's name.
         installed: The release.
         blobs: Where its files are.
-        run: Where the folder of links is made.
+        run: Where the folder of links is made; in the system's temporary folder if it takes no
+            writes, so that a disk that fails costs no model.
         command: How a worker is started, before its options.
         listen_fds: The model's listening sockets.
         hang_s: How long its worker may be silent while it serves.
@@ -46,7 +51,8 @@ class Slot:
         self.installed = installed
         self.mode: Mode = mode
         self._blobs = blobs
-        self._files = run / f"{model}-{installed.release}-{os.urandom(4).hex()}"
+        self._run = run
+        self._files: Path | None = None
         self._command = command
         self._listen_fds = listen_fds
         self._hang_s = hang_s
@@ -72,10 +78,11 @@ class Slot:
         """Verify the files and bring the model into memory, in a new worker.
 
         Raises:
-            LamplighterError: STORE_CORRUPT, MODEL_LOAD_FAILED, WORKER_CRASHED.
+            LamplighterError: STORE_CORRUPT, MODEL_LOAD_FAILED, WORKER_CRASHED, DISK_FULL or
+                DISK_FAILED if no folder of links can be made.
         """
         await self.stop()
-        manifest = await asyncio.to_thread(self._lay_out)
+        manifest, self._files = await asyncio.to_thread(self._lay_out)
         self.worker = await WorkerProcess.start(
             [
                 *self._command,
@@ -91,14 +98,20 @@ class Slot:
         self.lacking = loaded.lacking
         _raise(loaded.failure)
 
-    def _lay_out(self) -> Path:
+    def _lay_out(self) -> tuple[Path, Path]:
+        """Verify every file; the manifest's path and the folder of links to the others."""
         manifest = self._blobs.verified(self.installed.manifest_sha256)
-        if self._files.exists():
-            shutil.rmtree(self._files)
-        self._files.mkdir()
-        for name, digest in self.installed.files.items():
-            (self._files / name).symlink_to(self._blobs.verified(digest).resolve())
-        return manifest
+        files = {
+            name: self._blobs.verified(digest).resolve()
+            for name, digest in self.installed.files.items()
+        }
+        name = f"{self.model}-{self.installed.release}-"
+        try:
+            return manifest, _link_all(files, name, self._run)
+        except OSError as error:
+            _LOG.warning("%s takes no links: %s", self._run, error)
+        with disk_errors():
+            return manifest, _link_all(files, name, None)
 
     async def self_test(self) -> None:
         """Run the golden inputs.
@@ -130,6 +143,7 @@ class Slot:
     @property
     def copies(self) -> Path:
         """Where copies of requests are taken, in shadow mode."""
+        assert self._files is not None  # noqa: S101 - it is loaded
         return self._files / "copies.sock"
 
     def drain(self) -> None:
@@ -144,13 +158,22 @@ class Slot:
         if self.worker is not None:
             await self.worker.stop()
             self.worker = None
-        shutil.rmtree(self._files, ignore_errors=True)
+        if self._files is not None:
+            shutil.rmtree(self._files, ignore_errors=True)
+            self._files = None
 
     @property
     def _running(self) -> WorkerProcess:
         if self.worker is None:
             raise LamplighterError("WORKER_CRASHED", f"No worker of {self.model} runs.")
         return self.worker
+
+
+def _link_all(files: Mapping[str, Path], name: str, parent: Path | None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=name, dir=parent))
+    for file, target in files.items():
+        (folder / file).symlink_to(target)
+    return folder
 
 
 def _raise(failure: Failure | None) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from lamplighter_agent.app.admission import Admission
 from lamplighter_agent.app.keeper import Keeper
 from lamplighter_agent.app.probation import Probation
+from lamplighter_agent.app.record import ModelRecord
 from lamplighter_agent.app.services import Services, failure_of, tell_lacking
 from lamplighter_agent.app.shadow import Shadowing, check_room
 from lamplighter_agent.app.slots import Slot
@@ -21,7 +22,6 @@ from lamplighter_protocol.assignment import AssignedModel, Generation, Mode
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
-from lamplighter_protocol.telemetry import Event as Told
 from lamplighter_protocol.trust import allows_release
 
 _Ending = tuple[Event, Failure | None]
@@ -48,10 +48,12 @@ class ModelUpdater:
         self._driving: asyncio.Task[None] | None = None
         self._candidate: Slot | None = None
         self._warm: Slot | None = None
+        self._leaving: set[Slot] = set()
         self._manifest: Manifest | None = None
         self._probation: Probation | None = None
         self._shadowing: Shadowing | None = None
         self._admission = Admission(services)
+        self._record = ModelRecord(name, services)
         self._perform: dict[Effect, Callable[[], Awaitable[_Ending | None]]] = {
             "agree": self._agree,
             "fetch": self._fetch,
@@ -79,13 +81,11 @@ class ModelUpdater:
 
     @property
     def _model(self) -> ModelState:
-        return self._services.journal.model(self.name)
+        return self._record.model
 
     @property
     def _attempt(self) -> AttemptState:
-        attempt = self._model.attempt
-        assert attempt is not None  # noqa: S101 - effects belong to an attempt
-        return attempt
+        return self._record.attempt
 
     def serve(self) -> None:
         """Bring the committed release up from disk.
@@ -101,47 +101,31 @@ class ModelUpdater:
         if self._keeper is not None:
             await self._keeper.tried.wait()
         if self._model.attempt is not None:
-            self._drive(await self._apply("interrupted", None))
+            self._drive(await self._record.advance("interrupted", None))
 
     async def begin(self, assigned: AssignedModel, generation: Generation) -> None:
         """Begin an attempt; nothing is under way."""
-        now_utc = self._services.now_utc()
-        effects: tuple[Effect, ...] = ()
-
-        def change(model: ModelState) -> ModelState:
-            nonlocal effects
-            model, effects = model_state.begin(model, assigned, generation, now_utc)
-            return model
-
-        await self._save(change)
-        self._drive(effects)
+        self._drive(await self._record.begin(assigned, generation))
 
     async def supersede(self) -> None:
         """End the attempt under way, as a newer assignment wants something else."""
         await cancel(filter(None, (self._driving,)))
-        self._drive(await self._apply("superseded", None))
+        for slot in self._leaving:
+            self._services.spawn(self._end(slot))
+        self._drive(await self._record.advance("superseded", None))
 
     async def promote(self, assigned: AssignedModel, generation: Generation) -> None:
         """Let the release in shadow go on as the active one."""
         await cancel(filter(None, (self._driving,)))
-        if self._model.state != "shadowing":  # it has ended meanwhile; what follows is decided anew
+        if self._model.state == "shadowing":
+            self._drive(await self._record.promote(assigned, generation))
+        else:  # it has ended meanwhile; what follows is decided anew
             self._services.tell.settled()
-            return
-        now_utc = self._services.now_utc()
-        effects: tuple[Effect, ...] = ()
-
-        def change(model: ModelState) -> ModelState:
-            nonlocal effects
-            model, effects = model_state.promote(model, assigned, generation, now_utc)
-            return model
-
-        await self._save(change)
-        self._drive(effects)
 
     async def close(self) -> None:
         """Stop every task and every worker, and take their last counts."""
         await cancel(filter(None, (self._driving, self._keeping)))
-        await asyncio.gather(*(self._end(slot) for slot in self.slots))
+        await asyncio.gather(*(self._end(slot) for slot in {*self.slots, *self._leaving}))
         self._keeper = self._warm = self._candidate = None
         if self.sockets is not None:
             self.sockets.close()
@@ -160,52 +144,8 @@ class ModelUpdater:
             if ending is None:
                 break
             assert ending[0] in YIELDS[effects[-1]]  # noqa: S101 - the table's contract
-            effects = await self._apply(*ending)
+            effects = await self._record.advance(*ending)
         self._services.tell.settled()
-
-    async def _apply(self, event: Event, failure: Failure | None) -> tuple[Effect, ...]:
-        now_utc = self._services.now_utc()
-        effects: tuple[Effect, ...] = ()
-
-        def change(model: ModelState) -> ModelState:
-            nonlocal effects
-            model, effects = model_state.advance(model, event, now_utc, failure)
-            return model
-
-        await self._save(change)
-        return effects
-
-    async def _save(self, change: Callable[[ModelState], ModelState]) -> None:
-        """Journal a change; a full disk makes the update wait, not end."""
-        pause_s = self._services.settings.retry_first_s
-        while True:
-            before = self._model
-            model = change(before)
-            try:
-                self._services.journal.save_model(model)
-            except LamplighterError as error:
-                self._services.tell.problem(error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, self._services.settings.retry_max_s)
-            else:
-                break
-        if model.attempt is not None and model.state != before.state:
-            self._tell_phase(model.attempt)
-        self._services.tell.changed()
-
-    def _tell_phase(self, attempt: AttemptState) -> None:
-        failure = attempt.failure
-        self._services.tell.event(
-            Told(
-                at_utc=self._services.now_utc(),
-                kind="phase",
-                model=self.name,
-                release=attempt.assigned.release,
-                phase=attempt.state,
-                code=failure.code if failure else None,
-                sentence=failure.sentence if failure else "",
-            )
-        )
 
     # The effects.
 
@@ -214,10 +154,11 @@ class ModelUpdater:
             candidate = await self._admission.agree(self._attempt.assigned, self._model.active)
         except LamplighterError as error:
             return "refused", failure_of(error)
-        await self._save(lambda model: model_state.agreed(model, candidate))
+        await self._record.save(lambda model: model_state.agreed(model, candidate))
         return "trust-agreed", None
 
     async def _fetch(self) -> _Ending:
+        self._collect_garbage()  # what a superseded attempt has left takes room
         started_mono = _now_mono()
         try:
             await self._admission.fetch(self._attempt.assigned)
@@ -225,7 +166,7 @@ class ModelUpdater:
             if error.code == "STORE_CORRUPT":
                 return "store-damaged", None
             return "refused", failure_of(error)
-        await self._timed("fetch", started_mono)
+        await self._record.timed("fetch", started_mono)
         return "blobs-complete", None
 
     async def _load(self) -> _Ending:
@@ -240,7 +181,11 @@ class ModelUpdater:
         if not allows_release(self._services.trust.policies, self.name, candidate.release):
             sentence = f"The signed minimum of {self.name} has passed release {candidate.release}."
             return "load-failed", Failure(code="RELEASE_BELOW_MINIMUM", sentence=sentence)
-        await self._save(model_state.started)
+        try:
+            await self._admission.fit(self._attempt.assigned)
+        except LamplighterError as error:
+            return "load-failed", failure_of(error)
+        await self._record.save(model_state.started)
         if self._candidate is not None:
             await self._end(self._candidate)
         mode, self._shadowing = self._attempt.assigned.mode, None
@@ -264,7 +209,7 @@ class ModelUpdater:
         except LamplighterError as error:
             ending: Event = "worker-lost" if error.code in LOSSES else "self-test-failed"
             return ending, failure_of(error)
-        await self._timed("self_test", started_mono)
+        await self._record.timed("self_test", started_mono)
         return model_state.passed(self._model), None
 
     async def _shadow(self) -> _Ending:
@@ -275,7 +220,7 @@ class ModelUpdater:
             )
         ending = await self._shadowing.watch()
         if ending[0] == "shadow-ok" and (found := self._shadowing.found) is not None:
-            await self._save(lambda model: model_state.shadowed(model, found))
+            await self._record.save(lambda model: model_state.shadowed(model, found))
         return ending
 
     async def _switch(self) -> _Ending:
@@ -295,7 +240,7 @@ class ModelUpdater:
     async def _watch(self) -> _Ending:
         assert self._probation is not None  # noqa: S101 - the switch has made it
         ending = await self._probation.watch(self._new)
-        await self._timed("probation", self._probation.started_mono)
+        await self._record.timed("probation", self._probation.started_mono)
         return ending
 
     async def _restart(self) -> _Ending:
@@ -321,7 +266,7 @@ class ModelUpdater:
             assert self._keeper is not None  # noqa: S101 - just made
             await self._keeper.tried.wait()
         self._drain(self._new)
-        await self._timed("rollback", started_mono)
+        await self._record.timed("rollback", started_mono)
         return "switched", None
 
     async def _discard(self) -> None:
@@ -342,10 +287,6 @@ class ModelUpdater:
 
     # What they share.
 
-    async def _timed(self, step: str, started_mono: float) -> None:
-        seconds = _now_mono() - started_mono
-        await self._save(lambda model: model_state.timed(model, step, seconds))
-
     @property
     def _new(self) -> Slot:
         assert self._candidate is not None  # noqa: S101 - it is loaded
@@ -354,7 +295,7 @@ class ModelUpdater:
     def _make_slot(self, installed: Installed, mode: Mode = "active") -> Slot:
         settings = self._services.settings
         if self.sockets is None:
-            self.sockets = ModelSockets(self.name, settings.data.run, self._port)
+            self.sockets = ModelSockets(self.name, settings.sockets, self._port)
         return Slot(
             self.name,
             installed,
@@ -386,7 +327,11 @@ class ModelUpdater:
             await self._services.windows.close(slot)
 
     async def _end(self, slot: Slot) -> None:
-        """Stop a worker; what it answers until its last connection closes is still counted."""
+        """Stop a worker; what it answers until its last connection closes is still counted.
+
+        If it is broken off, whoever closes the agent ends it again.
+        """
+        self._leaving.add(slot)
         if slot.worker is not None and slot.has_served:
             if slot.serving:
                 slot.drain()
@@ -394,12 +339,14 @@ class ModelUpdater:
                 await asyncio.wait_for(slot.worker.drained.wait(), DRAIN_TIMEOUT_S)
         await self._services.windows.close(slot)
         await slot.stop()
+        self._leaving.discard(slot)
 
     def _collect_garbage(self) -> None:
-        models = self._services.journal.document.models.values()
-        keep = {digest for model in models for item in model.installed for digest in item.blobs}
-        keep |= {model.attempt.assigned.manifest.sha256 for model in models if model.attempt}
-        self._services.blobs.collect_garbage(keep | self._services.fetcher.wants)
+        keep = model_state.protected(self._services.journal.document.models.values())
+        try:
+            self._services.blobs.collect_garbage(keep | self._services.fetcher.touched)
+        except LamplighterError as error:
+            self._services.tell.problem(error)
 
 
 def _now_mono() -> float:

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import logging
-import os
 import select
 import socket
 import sys
@@ -13,13 +12,10 @@ from pathlib import Path
 from typing import IO, Final
 
 import msgspec
-import psutil
 
+from lamplighter_agent.app.child import die_with_parent, take_standard_output
 from lamplighter_agent.app.comparing import Comparing
-from lamplighter_agent.app.family import die_with_parent
-from lamplighter_agent.observe.answers import AnswerReader, Answers
-from lamplighter_agent.observe.counting import Counting
-from lamplighter_agent.ports.session import Array, Session, Tensors
+from lamplighter_agent.app.engine import Engine
 from lamplighter_agent.ports.worker import (
     BEAT_INTERVAL_S,
     MAX_LINE_BYTES,
@@ -46,9 +42,9 @@ from lamplighter_agent.serve.api import Api
 from lamplighter_agent.serve.mirroring import Mirroring
 from lamplighter_agent.serve.server import Server
 from lamplighter_agent.serve.shadow import ShadowServer
-from lamplighter_protocol.bundle import Manifest, Variant, decode_manifest
+from lamplighter_protocol.bundle import decode_manifest
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.failure import Failure
 
 #: As DRAIN_GRACE_S, for a worker that is told to exit: a Stop may follow a Drain at once. The
 #: supervisor kills after 5 s.
@@ -56,40 +52,6 @@ STOP_GRACE_S: Final = 3.0
 _COMMANDS: Final = msgspec.json.Decoder(ToWorker)
 
 _LOG = logging.getLogger(__name__)
-
-
-class Engine:
-    """A loaded release that checks and counts what it answers."""
-
-    def __init__(self, manifest: Manifest, variant: Variant, session: Session) -> None:
-        self.manifest = manifest
-        self.variant = variant
-        self.counting = Counting(manifest)
-        self.mirror: Mirroring | None = None
-        """Where each answered request is copied to, while a release runs in shadow."""
-        self._session = session
-        self._reader = AnswerReader(manifest)
-
-    def infer(self, inputs: Tensors, started_mono: float) -> dict[str, Array]:
-        """See ports.servable."""
-        try:
-            outputs, answers = self._answer(inputs)
-        except LamplighterError as error:
-            self.counting.failed(error.code)
-            raise
-        self.counting.answered(inputs, answers, time.perf_counter() - started_mono)
-        if self.mirror is not None:
-            self.mirror.copy(inputs, answers.classes)
-        return outputs
-
-    def run(self, inputs: Tensors) -> dict[str, Array]:
-        """See ports.session: a checked answer that is not counted."""
-        return self._answer(inputs)[0]
-
-    def _answer(self, inputs: Tensors) -> tuple[dict[str, Array], Answers]:
-        outputs = self._session.run(inputs)
-        rows = len(next(iter(inputs.values())))
-        return outputs, self._reader.read(outputs, rows)
 
 
 class Worker:
@@ -103,7 +65,6 @@ class Worker:
         self._server = server
         self._files = files
         self._out = out
-        self._process = psutil.Process()
         self._draining: asyncio.Task[None] | None = None
         self._shadow: ShadowServer | None = None
 
@@ -180,16 +141,16 @@ class Worker:
             await asyncio.sleep(BEAT_INTERVAL_S)
 
     def _sign_of_life(self) -> Beat:
-        counts = self._engine.counting.total()
+        totals = self._engine.totals()
         return Beat(
-            requests=counts.requests,
-            predicted=counts.predicted,
-            latency=counts.latency,
-            errors=counts.errors,
-            rss_mb=self._process.memory_info().rss / 2**20,
-            compared=counts.compared,
-            disagreed=counts.disagreed,
-            missed=counts.missed,
+            requests=totals.requests,
+            predicted=totals.predicted,
+            latency=totals.latency,
+            errors=totals.errors,
+            rss_mb=totals.rss_bytes / 2**20,
+            compared=totals.compared,
+            disagreed=totals.disagreed,
+            missed=totals.missed,
         )
 
 
@@ -215,13 +176,6 @@ def say(out: IO[bytes], message: FromWorker) -> None:
     """Write one line to the supervisor."""
     out.write(msgspec.json.encode(message) + b"\n")
     out.flush()
-
-
-def take_standard_output() -> IO[bytes]:
-    """Keep the pipe to the supervisor for ourselves: whatever a runtime prints goes to the log."""
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return out
 
 
 async def _main(arguments: argparse.Namespace, out: IO[bytes]) -> int:

@@ -292,6 +292,7 @@ class WorkerProcess:
     async def _guard(self) -> None:
         while True:
             await asyncio.sleep(min(self._hang_s / 4, GUARD_INTERVAL_S))
+            family.reap(self._running)  # what has ended is not to be counted
             if self._process.returncode is not None:  # its children may keep our pipes open
                 self.kill()
             elif self._serving and self._loop.time() - self.heard_mono > self._hang_s:

@@ -36,8 +36,8 @@ def read_json(raw: bytes) -> Content:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"not rows in JSON: {error}") from error
     if isinstance(document, list):
-        return _numbers(document)
-    return {tensor.name: _numbers(tensor.data).reshape(tensor.shape) for tensor in document.inputs}
+        return _array(document)
+    return {tensor.name: _array(tensor.data).reshape(tensor.shape) for tensor in document.inputs}
 
 
 def read_npy(raw: bytes) -> Array:
@@ -77,6 +77,8 @@ def _fit(array: Array, spec: TensorSpec) -> Array:
     if not fits or not array.size:
         raise ValueError(f"{spec.name!r} has shape {array.shape}, the model takes {spec.shape}")
     dtype = DATATYPES[spec.datatype]
+    if (dtype.kind == "O") != (array.dtype.kind in "OU"):
+        raise ValueError(f"{spec.name!r} has values that are no {spec.datatype}")
     with np.errstate(invalid="ignore", over="ignore"):
         cast = array.astype(dtype)
     if dtype.kind in "iub" and not np.array_equal(cast, array):
@@ -84,8 +86,12 @@ def _fit(array: Array, spec: TensorSpec) -> Array:
     return cast
 
 
-def _numbers(values: list[Any]) -> Array:
+def _array(values: list[Any]) -> Array:
     array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise ValueError("not numbers only")
+    if array.dtype.kind == "U":  # NumPy makes text of numbers that stand beside text
+        array = np.asarray(values, dtype=object)
+        if not all(isinstance(value, str) for value in array.flat):
+            raise ValueError("neither numbers only nor text only")
+    elif array.dtype.kind not in "biuf":
+        raise ValueError("neither numbers only nor text only")
     return array

@@ -110,14 +110,14 @@ class ServedModel:
 def _encode(inputs: Tensors) -> tuple[bytes, int]:
     """The body of a request, and the length of its JSON part."""
     names = {np.dtype(kind): name for name, kind in DATATYPES.items()}
-    tensors = [
-        {
-            "name": name,
-            "shape": array.shape,
-            "datatype": names[array.dtype],
-            "parameters": {"binary_data_size": array.nbytes},
-        }
-        for name, array in inputs.items()
-    ]
+    tensors: list[dict[str, Any]] = []
+    binary: list[bytes] = []
+    for name, array in inputs.items():
+        tensor = {"name": name, "shape": array.shape, "datatype": names[array.dtype]}
+        if array.dtype.hasobject:  # text travels as JSON
+            tensors.append({**tensor, "data": array.ravel().tolist()})
+        else:
+            tensors.append({**tensor, "parameters": {"binary_data_size": array.nbytes}})
+            binary.append(array.tobytes())
     head = msgspec.json.encode({"inputs": tensors})
-    return b"".join([head, *(array.tobytes() for array in inputs.values())]), len(head)
+    return b"".join([head, *binary]), len(head)

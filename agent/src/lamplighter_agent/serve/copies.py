@@ -49,6 +49,14 @@ class Copy(msgspec.Struct, array_like=True):
             raise LamplighterError("MESSAGE_MALFORMED", f"A copy is malformed: {error}.") from error
 
 
+def measure(inputs: Tensors) -> int:
+    """About how many bytes a copy of these arrays takes, text included."""
+    return sum(
+        sum(map(len, array.flat)) if array.dtype.hasobject else array.nbytes
+        for array in inputs.values()
+    )
+
+
 def encode(inputs: Tensors, labels: list[str], missed: int) -> bytes:
     """A frame: the length of what follows, then MessagePack."""
     copy = Copy({name: _write(array) for name, array in inputs.items()}, labels, missed)

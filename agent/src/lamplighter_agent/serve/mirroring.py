@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lamplighter_agent.ports.session import Tensors
-from lamplighter_agent.serve.copies import MAX_COPY_BYTES, encode, short_path
+from lamplighter_agent.serve.copies import MAX_COPY_BYTES, encode, measure, short_path
 
 #: What may wait to be sent; a request beyond it is not copied.
 MAX_WAITING: Final = 256
@@ -52,7 +52,7 @@ class Mirroring:
             inputs: Its arrays, which nobody changes any more.
             classes: The answered label of each row, by position.
         """
-        size_bytes = sum(array.nbytes for array in inputs.values())
+        size_bytes = measure(inputs)
         with self._changed:
             if (
                 len(self._waiting) >= MAX_WAITING
