@@ -8,7 +8,7 @@ from lamplighter_server.data.checks import Former, check_version
 from lamplighter_server.data.checks.findings import Finding, blocking
 from lamplighter_server.data.conversion import Progress, Rows
 from lamplighter_server.data.declaration import Declaration
-from lamplighter_server.data.inference import infer
+from lamplighter_server.data.inference import check_names, infer
 from lamplighter_server.data.log import DataLog
 from lamplighter_server.data.manifest import (
     DatasetManifest,
@@ -67,6 +67,7 @@ def take_in(
     Raises:
         LamplighterError: DATA_INVALID, SUBJECT_KEY_MISSING, or SOURCE_UNREADABLE.
     """
+    check_names(source.raw.names, declared)
     spellings = _read_spellings(source, declared, on_progress)
     schema = infer(source.raw, spellings, declared)
     key = subjects.key() if schema.with_role("personal") else None

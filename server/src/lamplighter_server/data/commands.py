@@ -130,7 +130,7 @@ def show(reference: ReferenceArgument, as_json: JsonOption = False) -> None:
         columns = msgspec.to_builtins(schema.columns)
         print_json({**listed, "columns": columns, "profile": msgspec.to_builtins(profile)})
         return
-    print_facts([(name, value) for name, value in listed.items() if name not in {"due"}])
+    print_facts([(name, value) for name, value in listed.items() if name != "due"])
     print_facts(
         [
             ("repeated rows", profile.duplicate_rows),
@@ -150,7 +150,7 @@ def check(
     role: RoleOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the quality checks on a version, or on data that is not kept; exit status 1 if one blocks.
+    """Run the quality checks on a version or on data elsewhere; exit status 1 if one blocks.
 
     Example: lamplighter data check ./readings.csv
     """
@@ -329,5 +329,6 @@ def _tell_erasure(erasure: "Erasure", uses: "dict[str, Uses]", problems: set[str
         typer.echo(f"The server does not know of it, or could not be asked: {problem}", err=True)
     if erasure.unsearched:
         typer.echo(
-            f"Without a personal column, so not searched: {', '.join(erasure.unsearched)}.", err=True
+            f"Without a personal column, so not searched: {', '.join(erasure.unsearched)}.",
+            err=True,
         )

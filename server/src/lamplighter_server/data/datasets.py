@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.clock import utc_now
 from lamplighter_server.data.checks.findings import Finding, finding
 from lamplighter_server.data.columns import (
     Floats,
@@ -96,9 +96,8 @@ class Dataset:
         Raises:
             LamplighterError: DATASET_DAMAGED, or DATA_INVALID if images differ in size.
         """
-        label, classes, target = self.schema.label, (), None
-        if label is not None:
-            target, classes = self._target(label)
+        label = self.schema.label
+        target, classes = (None, ()) if label is None else self._target(label)
         features = {
             column.name: self._values(column) for column in self.schema.with_role("feature")
         }
@@ -218,7 +217,7 @@ def open(name_or_reference: str) -> Dataset:  # noqa: A001 - read as datasets.op
     reference = read_reference(name_or_reference)
     store = find_places().store
     version = store.find(reference)
-    if version.is_due(datetime.now(UTC)):
+    if version.is_due(utc_now()):
         raise LamplighterError(
             "DATASET_EXPIRED",
             f"The retention period of {reference.name}@v{version.number} has ended.",

@@ -3,8 +3,9 @@
 import msgspec
 import numpy as np
 
+from lamplighter_server.data.buckets import Buckets
 from lamplighter_server.data.checks.former import compare_schemas
-from lamplighter_server.data.fingerprints import Buckets, Hashes, hash_rows
+from lamplighter_server.data.fingerprints import Hashes, hash_rows
 from lamplighter_server.data.manifest import DatasetManifest
 from lamplighter_server.data.profiling import profile_rows
 from lamplighter_server.data.shift import Shift, find_shifts

@@ -70,9 +70,7 @@ def rewritten(
     Where nothing is left, there is no new version. The retention period goes on from where it was.
     """
     old = rewrite.version
-    gone = msgspec.structs.replace(
-        old, status="erased", replaced_by=rewrite.number if rows else 0
-    )
+    gone = msgspec.structs.replace(old, status="erased", replaced_by=rewrite.number if rows else 0)
     changed = register.with_version(gone)
     if not rows:
         return changed

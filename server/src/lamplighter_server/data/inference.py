@@ -32,7 +32,6 @@ def infer(raw: pa.Schema, spellings: Mapping[str, Spellings], declared: Declarat
     Raises:
         LamplighterError: DATA_INVALID.
     """
-    _check_names(raw.names, declared)
     kinds = {name: _kind(raw.field(name), spellings.get(name), declared) for name in raw.names}
     roles = {name: wish.role for name, wish in declared.columns.items() if wish.role}
     columns = []
@@ -45,7 +44,12 @@ def infer(raw: pa.Schema, spellings: Mapping[str, Spellings], declared: Declarat
     return schema
 
 
-def _check_names(names: list[str], declared: Declaration) -> None:
+def check_names(names: list[str], declared: Declaration) -> None:
+    """Refuse names that cannot tell columns apart, and declarations of columns that are not there.
+
+    Raises:
+        LamplighterError: DATA_INVALID.
+    """
     if not 1 <= len(names) <= MAX_COLUMNS:
         raise LamplighterError("DATA_INVALID", f"The source has {len(names)} columns.")
     for position, name in enumerate(names, 1):
@@ -103,7 +107,7 @@ _ELEMENTS: Final = {str(arrow): name for name, arrow in TENSOR_TYPES.items()}
 
 
 def _role(name: str, kind: Kind, kinds: Mapping[str, Kind], roles: Mapping[str, Role]) -> Role:
-    """A cautious guess, shown to the person: label, time and identifier by their names and kinds."""
+    """A cautious guess, shown to the person: label, time and identifier by name and kind."""
     if name.lower() in _LABELS and "label" not in roles.values():
         return "label"
     times = [other for other, found in kinds.items() if found == "time"]
@@ -115,7 +119,8 @@ def _role(name: str, kind: Kind, kinds: Mapping[str, Kind], roles: Mapping[str, 
 
 
 def _column(field: pa.Field, kind: Kind, role: Role, wish: ColumnWish) -> Column:
-    shape, element = (), ""
+    shape: tuple[int, ...] = ()
+    element = ""
     if kind in {"tensor", "image"}:
         text = (field.metadata or {}).get(SHAPE, b"").decode()
         shape = tuple(int(length) for length in text.split(",") if length)

@@ -89,14 +89,8 @@ def _take(
     places: Places, path: Path, declared: Declaration, name: str | None, on_progress: Progress
 ) -> Taken:
     former = places.store.register(name).newest if name else None
-    return take_in(
-        places.store,
-        places.subjects,
-        open_source(path, declared),
-        declared,
-        former,
-        on_progress,
-    )
+    with open_source(path, declared) as source:
+        return take_in(places.store, places.subjects, source, declared, former, on_progress)
 
 
 def _declare(path: Path, flags: Flags) -> Declaration:

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lamplighter_protocol.canonical import decode, encode
-from lamplighter_server.data.columns import MAX_CLASSES
+from lamplighter_server.data.columns import MAX_CLASSES, Codes, Floats
 from lamplighter_server.data.schema import Column, Schema
 
 #: Distinct values are counted exactly up to this many.
@@ -19,6 +18,8 @@ MAX_DISTINCT: Final = 20_000
 SHOWN_CATEGORIES: Final = 20
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 HISTOGRAM_BINS: Final = 20
+#: No seed that somebody would draw data with: the sample would follow the values.
+_SEED: Final = 0x73616D70
 MAX_PROFILE_BYTES: Final = 256 * 1024 * 1024
 
 
@@ -82,6 +83,15 @@ def read_profile(raw: bytes) -> Profile:
     return decode(raw, Profile, what="The statistics", max_bytes=MAX_PROFILE_BYTES)
 
 
+class Profiled(NamedTuple):
+    """What checks look at."""
+
+    profile: Profile
+    sample: pa.Table
+    positions: Codes
+    """Which rows the sample holds, counted from 0."""
+
+
 class ColumnCounter:
     """Statistics of one column, fed with batch after batch.
 
@@ -108,7 +118,7 @@ class ColumnCounter:
         if is_numeric(self.column):
             self._add_numbers(numbers(cells, self.column))
 
-    def profile(self, sample: npt.NDArray[np.float64] | None) -> ColumnProfile:
+    def profile(self, sample: Floats | None) -> ColumnProfile:
         """The statistics so far.
 
         Args:
@@ -139,17 +149,16 @@ class ColumnCounter:
             return found
         return msgspec.structs.replace(found, **self._moments(sample[np.isfinite(sample)]))
 
-    def _moments(self, sample: npt.NDArray[np.float64]) -> dict[str, Any]:
-        # A step above the maximum, so that bins exist for a constant column, too.
-        high = max(self._maximum, np.nextafter(self._minimum, math.inf))
-        counts, _ = np.histogram(sample, HISTOGRAM_BINS, (self._minimum, float(high)))
+    def _moments(self, sample: Floats) -> dict[str, Any]:
         return {
             "minimum": self._minimum,
             "maximum": self._maximum,
-            "mean": self._mean,
-            "deviation": math.sqrt(self._squares / self._finite),
-            "quantiles": tuple(np.quantile(sample, QUANTILES).tolist()) if len(sample) else (),
-            "histogram": tuple(counts.tolist()),
+            "mean": _if_finite(self._mean),
+            "deviation": _if_finite(math.sqrt(self._squares / self._finite)),
+            "quantiles": tuple(np.quantile(sample, QUANTILES, method="nearest").tolist())
+            if len(sample)
+            else (),
+            "histogram": _histogram(sample, self._minimum, self._maximum),
         }
 
     def _add_values(self, cells: pa.Array) -> None:
@@ -161,22 +170,35 @@ class ColumnCounter:
                 self.values = None
                 return
 
-    def _add_numbers(self, values: npt.NDArray[np.float64]) -> None:
+    def _add_numbers(self, values: Floats) -> None:
         nans = int(np.isnan(values).sum())
         finite = values[np.isfinite(values)]
         self._infinite += len(values) - nans - len(finite)
         self._nans += nans
         if not len(finite):
             return
-        mean, count = float(finite.mean()), len(finite)
-        total = self._finite + count
-        shift = mean - self._mean
-        self._squares += float(((finite - mean) ** 2).sum())
-        self._squares += shift**2 * self._finite * count / total
-        self._mean += shift * count / total
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float64 there is no mean
+            mean, count = finite.mean(), len(finite)
+            total = self._finite + count
+            shift = mean - self._mean
+            self._squares += float(((finite - mean) ** 2).sum())
+            self._squares += float(shift * shift * self._finite * count / total)
+            self._mean += float(shift * count / total)
         self._finite = total
         self._minimum = min(self._minimum, float(finite.min()))
         self._maximum = max(self._maximum, float(finite.max()))
+
+
+def _if_finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _histogram(values: Floats, low: float, high: float) -> tuple[int, ...]:
+    """Counts in equal bins; halves, because the width of all float64 is none."""
+    width = high / 2 - low / 2
+    where = (values / 2 - low / 2) / width if width > 0 else np.zeros(len(values))
+    bins = (where * HISTOGRAM_BINS).astype(np.int64).clip(0, HISTOGRAM_BINS - 1)
+    return tuple(np.bincount(bins, minlength=HISTOGRAM_BINS).tolist())
 
 
 def is_numeric(column: Column) -> bool:
@@ -184,13 +206,13 @@ def is_numeric(column: Column) -> bool:
     return not column.hashed and column.kind in {"integer", "number", "boolean", "time"}
 
 
-def numbers(cells: pa.Array, column: Column) -> npt.NDArray[np.float64]:
+def numbers(cells: pa.Array, column: Column) -> Floats:
     """The cells that are there as float64; times in seconds since 1970."""
     there = cells.drop_null()
     if column.kind == "time":
-        seconds: npt.NDArray[np.float64] = pc.cast(there, pa.int64()).to_numpy() / 1e6
+        seconds: Floats = pc.cast(there, pa.int64()).to_numpy() / 1e6
         return seconds
-    return there.to_numpy(zero_copy_only=False).astype(np.float64)
+    return np.asarray(there.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 class RowSample:
@@ -202,9 +224,9 @@ class RowSample:
         positions: Which rows they are, counted from 0.
     """
 
-    def __init__(self, schema: Schema, wanted: int, seed: int = 0) -> None:
+    def __init__(self, schema: Schema, wanted: int) -> None:
         self._wanted = wanted
-        self._random = np.random.default_rng(seed)
+        self._random = np.random.default_rng(_SEED)
         self._rows = pa.Table.from_batches([], schema.arrow)
         self._drawn = np.empty(0)
         self._seen = 0

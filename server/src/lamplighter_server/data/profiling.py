@@ -1,29 +1,20 @@
 """One pass over a stored version: its statistics, and a sample of its rows."""
 
 from contextlib import ExitStack
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
 
-from lamplighter_server.data.columns import Codes
-from lamplighter_server.data.fingerprints import Buckets, hash_rows
+from lamplighter_server.data.buckets import Buckets
+from lamplighter_server.data.fingerprints import hash_rows
 from lamplighter_server.data.manifest import DatasetManifest
-from lamplighter_server.data.profile import ColumnCounter, Profile, RowSample, build_profile
+from lamplighter_server.data.profile import ColumnCounter, Profiled, RowSample, build_profile
 from lamplighter_server.data.schema import Schema
 from lamplighter_server.data.store import DatasetStore
 
 #: Statistical checks look at no more rows than this, so their cost has a bound.
 SAMPLE_ROWS: Final = 20_000
 SAMPLE_BYTES: Final = 64 * 1024 * 1024
-
-
-class Profiled(NamedTuple):
-    """What checks look at."""
-
-    profile: Profile
-    sample: pa.Table
-    positions: Codes
-    """Which rows the sample holds, counted from 0."""
 
 
 def profile_rows(store: DatasetStore, manifest: DatasetManifest) -> Profiled:

@@ -1,4 +1,4 @@
-"""Cells that are spelled out, as in a CSV: which kinds they could be, and how to read them. Pure."""
+"""Cells that are spelled out, as in a CSV: what kinds they could be, and how to read them. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -11,8 +11,9 @@ from lamplighter_server.data.schema import Kind
 Spelling = Literal["integer", "number", "boolean", "time", "category"]
 
 NULLS: Final = ("", "NA", "N/A", "#N/A", "n/a", "NULL", "null", "None")
-#: Digits that begin with a zero are codes, such as postcodes: as numbers they would be another.
-_CODE: Final = r"^[+-]?0[0-9]"
+#: Digits that begin with a zero, or are too many for 64 bits, are codes: as numbers they would
+#: become others.
+_CODE: Final = r"^[+-]?(0[0-9]|[0-9]{19})"
 _INTEGER: Final = r"^[+-]?([1-9][0-9]{0,17}|0)$"
 _NUMBER: Final = r"(?i)^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf|infinity)$"
 _BOOLEAN: Final = r"(?i)^(true|false)$"

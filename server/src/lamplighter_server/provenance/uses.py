@@ -36,7 +36,10 @@ async def find_uses(
         manifest = await releases.load_manifest(context, session, release.model, release.number)
         if manifest.lineage.dataset_sha256 == dataset_sha256:
             made.add((release.model, release.number))
-    using = {DeviceUse(item.device, item.model, item.release) for item in await assignments.wanted(session)}
+    using = {
+        DeviceUse(item.device, item.model, item.release)
+        for item in await assignments.wanted(session)
+    }
     for model, number in made:
         ran = await telemetry.find_devices(session, model, number)
         using |= {DeviceUse(device, model, number) for device in ran}

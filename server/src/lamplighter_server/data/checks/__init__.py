@@ -11,7 +11,7 @@ from lamplighter_server.data.checks.noise import check_noise
 from lamplighter_server.data.checks.order import check_order
 from lamplighter_server.data.checks.rows import check_rows
 from lamplighter_server.data.declaration import Limits
-from lamplighter_server.data.profiling import Profiled
+from lamplighter_server.data.profile import Profiled
 from lamplighter_server.data.schema import Schema
 from lamplighter_server.data.spelling import Spellings
 

@@ -37,9 +37,7 @@ def compare_schemas(before: Schema, after: Schema) -> Iterator[Finding]:
                 yield finding(code, sentence, name)
 
 
-def check_former(
-    schema: Schema, sample: pa.Table, former: Former, limits: Limits
-) -> list[Finding]:
+def check_former(schema: Schema, sample: pa.Table, former: Former, limits: Limits) -> list[Finding]:
     """Whether columns are other ones than before, or their values moved."""
     found = list(compare_schemas(former.schema, schema))
     changed = {change.column for change in found}
@@ -48,14 +46,14 @@ def check_former(
         for column in schema.stored
         if column.name not in changed and column.role not in {"identifier", "time"}
     ]
-    for shift in find_shifts(same, former.sample, sample):
-        if shift.significant and shift.effect >= limits.min_shift:
-            found.append(
-                finding(
-                    "SHIFTED",
-                    f"{shift.column} moved by {shift.effect:.2f} of 1 ({shift.measure}) since the "
-                    "version before.",
-                    shift.column,
-                )
-            )
+    found += [
+        finding(
+            "SHIFTED",
+            f"{shift.column} moved by {shift.effect:.2f} of 1 ({shift.measure}) since the "
+            "version before.",
+            shift.column,
+        )
+        for shift in find_shifts(same, former.sample, sample)
+        if shift.significant and shift.effect >= limits.min_shift
+    ]
     return found

@@ -1,6 +1,8 @@
 """Where data comes from. A source names its columns and gives its rows, as often as asked."""
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +35,8 @@ class Source(Protocol):
         """
 
 
-def open_source(path: Path, declared: Declaration) -> Source:
+@contextmanager
+def open_source(path: Path, declared: Declaration) -> Iterator[Source]:
     """The source behind a path: a CSV, Parquet or NumPy file, or a folder of images.
 
     Raises:
@@ -43,18 +46,20 @@ def open_source(path: Path, declared: Declaration) -> Source:
     from lamplighter_server.data.sources.images import ImageSource
     from lamplighter_server.data.sources.tables import CsvSource, ParquetSource
 
-    if path.is_dir():
-        return ImageSource(path, declared.labels)
-    if not path.is_file():
-        raise LamplighterError("SOURCE_UNREADABLE", f"There is no file {path}.")
     name = path.name.lower()
-    if name.endswith((".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")):
-        return CsvSource(path, declared.delimiter or ("\t" if ".tsv" in name else ","))
-    if name.endswith((".parquet", ".pq")):
-        return ParquetSource(path)
-    if name.endswith((".npy", ".npz")):
-        return ArraySource(path)
-    raise LamplighterError(
-        "SOURCE_UNREADABLE",
-        f"{path.name} is none of .csv, .tsv, .csv.gz, .parquet, .npy, .npz or a folder of images.",
-    )
+    if path.is_dir():
+        yield ImageSource(path, declared.labels)
+    elif not path.is_file():
+        raise LamplighterError("SOURCE_UNREADABLE", f"There is no file {path}.")
+    elif name.endswith((".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")):
+        yield CsvSource(path, declared.delimiter or ("\t" if ".tsv" in name else ","))
+    elif name.endswith((".parquet", ".pq")):
+        yield ParquetSource(path)
+    elif name.endswith((".npy", ".npz")):
+        with tempfile.TemporaryDirectory(prefix="lamplighter-npz-") as folder:
+            yield ArraySource(path, Path(folder))
+    else:
+        raise LamplighterError(
+            "SOURCE_UNREADABLE",
+            f"{path.name} is no .csv, .tsv, .csv.gz, .parquet, .npy, .npz or folder of images.",
+        )

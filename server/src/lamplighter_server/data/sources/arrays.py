@@ -1,6 +1,5 @@
 """NumPy files: one array of rows, or an .npz with rows and labels. Never unpickled."""
 
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +24,16 @@ class ArraySource:
     """Arrays whose first dimension is the row; each becomes a column of its name.
 
     An .npy file becomes the column `x`. A name of `y` or `labels` becomes `label`.
+
+    Args:
+        path: The file.
+        unpacked: A folder for the arrays of an .npz, so that they need not lie in memory.
     """
 
     spelled = False
 
-    def __init__(self, path: Path) -> None:
-        self._unpacked = tempfile.TemporaryDirectory(prefix="lamplighter-npz-")
+    def __init__(self, path: Path, unpacked: Path) -> None:
+        self._unpacked = unpacked
         self._rows = 0
         try:
             self._arrays = self._map(path)
@@ -53,8 +56,9 @@ class ArraySource:
         """One pass over the mapped files."""
         width = sum(array.nbytes for array in self._arrays.values()) // max(1, self._total)
         step = max(1, BATCH_BYTES // max(1, width))
-        for self._rows in range(0, self._total, step):
-            rows = slice(self._rows, self._rows + step)
+        for start in range(0, self._total, step):
+            self._rows = start
+            rows = slice(start, start + step)
             cells = [
                 _cells(np.array(array[rows]), field)
                 for array, field in zip(self._arrays.values(), self.raw, strict=True)
@@ -70,7 +74,7 @@ class ArraySource:
             if sum(info.file_size for info in members) > MAX_UNPACKED_BYTES:
                 raise LamplighterError("MESSAGE_TOO_LARGE", f"{path.name} unpacks too far.")
             for number, info in enumerate(members):
-                target = Path(self._unpacked.name) / f"{number}.npy"
+                target = self._unpacked / f"{number}.npy"
                 with archive.open(info) as packed, target.open("wb") as out:
                     while part := packed.read(_PART_BYTES):
                         out.write(part)

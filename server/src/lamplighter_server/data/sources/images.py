@@ -59,7 +59,8 @@ class ImageSource:
         """
         rows: list[dict[str, str | bytes | None]] = []
         held_bytes = 0
-        for self._done, told in enumerate(self._described, 1):
+        for done, told in enumerate(self._described, 1):
+            self._done = done
             raw = self._read(told[FILE])
             rows.append({name: value or None for name, value in told.items()} | {IMAGE: raw})
             held_bytes += len(raw)
@@ -92,7 +93,9 @@ class ImageSource:
         found = []
         for number, row in enumerate(reader, 2):
             if None in row or None in row.values() or not row[FILE]:
-                raise LamplighterError("DATA_INVALID", f"{name}, line {number}: not {len(names)} cells.")
+                raise LamplighterError(
+                    "DATA_INVALID", f"{name}, line {number}: not {len(names)} cells."
+                )
             found.append({column: row[column].strip() for column in names})
         return found
 

@@ -76,7 +76,7 @@ class ParquetSource:
         self._rows = 0
         with self._open() as file:
             self.raw = file.schema_arrow
-            self._total = file.metadata.num_rows
+            self._total: int = file.metadata.num_rows
 
     @property
     def done_share(self) -> float | None:
