@@ -7,11 +7,14 @@ from typing import cast
 
 ALLOWED = (
     "apache", "bsd", "isc", "mit", "mpl", "mozilla", "psf", "python software", "unlicense",
-    "public domain", "zlib", "hpnd", "0bsd", "cc0",
+    "public domain", "zlib", "hpnd", "0bsd", "cc0", "epl", "zope", "linking exception",
 )  # fmt: skip
 #: Packages whose metadata names no licence; each was read in its repository.
 READ_BY_HAND = {
     "paho-mqtt": "EPL-2.0 OR BSD-3-Clause",
+    # Of the extra `dvc`.
+    "asyncssh": "EPL-2.0 OR GPL-2.0-or-later",
+    "grandalf": "GPL-2.0 OR EPL-1.0",
 }
 
 

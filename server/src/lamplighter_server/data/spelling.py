@@ -13,7 +13,7 @@ Spelling = Literal["integer", "number", "boolean", "time", "category"]
 NULLS: Final = ("", "NA", "N/A", "#N/A", "n/a", "NULL", "null", "None")
 #: Digits that begin with a zero, or are too many for 64 bits, are codes: as numbers they would
 #: become others.
-_CODE: Final = r"^[+-]?(0[0-9]|[0-9]{19})"
+_CODE: Final = r"^[+-]?(0[0-9]+|[0-9]{19,})$"
 _INTEGER: Final = r"^[+-]?([1-9][0-9]{0,17}|0)$"
 _NUMBER: Final = r"(?i)^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf|infinity)$"
 _BOOLEAN: Final = r"(?i)^(true|false)$"
