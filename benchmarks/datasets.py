@@ -1,8 +1,8 @@
 """Taking a large CSV in: time and peak memory, beside Arrow alone.
 
-`data add` finds types over all rows, stores Parquet, counts, looks for repeated rows and checks. The
-peer only converts: pyarrow's streaming CSV reader into one Parquet file, with types as it guesses
-them from the first block. Each runs in a process of its own; memory is the peak resident set.
+`data add` finds types over all rows, stores Parquet, counts, looks for repeated rows and checks.
+The peer only converts: pyarrow's streaming CSV reader into one Parquet file, with types as it
+guesses them from the first block. Each runs in a process of its own; memory is the peak resident set.
 """
 
 import argparse
