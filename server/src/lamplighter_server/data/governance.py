@@ -95,7 +95,7 @@ class _Rest:
 
     def __init__(self, store: DatasetStore, hashed: str) -> None:
         self._store, self._hashed = store, hashed
-        self._parts: dict[str, Part | None] = {}
+        self._parts: dict[tuple[str, Schema], Part | None] = {}
 
     def of(self, manifest: DatasetManifest) -> DatasetManifest:
         """The same manifest if the person is not in it."""
@@ -107,14 +107,15 @@ class _Rest:
         )
 
     def _part(self, part: Part, schema: Schema) -> Part | None:
-        if part.sha256 not in self._parts:
+        key = part.sha256, schema
+        if key not in self._parts:
             rows = self._store.rows_of(part)
             kept: pa.Table = without_subject(rows, schema, self._hashed)
             if kept.num_rows == rows.num_rows:
-                self._parts[part.sha256] = part
+                self._parts[key] = part
             else:
-                self._parts[part.sha256] = self._store.put_part(kept) if kept.num_rows else None
-        return self._parts[part.sha256]
+                self._parts[key] = self._store.put_part(kept) if kept.num_rows else None
+        return self._parts[key]
 
 
 def find_due(store: DatasetStore, now_utc: datetime) -> Iterator[tuple[str, Version]]:
