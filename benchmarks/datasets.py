@@ -2,7 +2,8 @@
 
 `data add` finds types over all rows, stores Parquet, counts, looks for repeated rows and checks.
 The peer only converts: pyarrow's streaming CSV reader into one Parquet file, with types as it
-guesses them from the first block. Each runs in a process of its own; memory is the peak resident set.
+guesses them from the first block. Each runs in a process of its own; memory is the
+peak resident set.
 """
 
 import argparse
