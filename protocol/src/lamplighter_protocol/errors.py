@@ -392,6 +392,35 @@ CATALOGUE: dict[str, Entry] = {
     "DATA_INVALID": Entry(
         422, False, "Correct the data; the message names the column and the row."
     ),
+    # Datasets on a person's machine
+    "DATA_REFUSED": Entry(
+        422,
+        False,
+        "Nothing was stored. 'lamplighter data check ./SOURCE' says what to do about each.",
+    ),
+    "SOURCE_UNREADABLE": Entry(
+        404, False, "Check the path, the revision and your rights; nothing was stored."
+    ),
+    "DATASET_ERASED": Entry(
+        410, False, "Use the version that holds the rest, and train again what was made from it."
+    ),
+    "DATASET_EXPIRED": Entry(
+        410,
+        False,
+        "Use a newer version: 'lamplighter data ls'; 'data expire' deletes what is due.",
+    ),
+    "DATASET_DAMAGED": Entry(
+        500, False, "Add the same source again: what is damaged is replaced. Look at the disk."
+    ),
+    "SUBJECT_KEY_MISSING": Entry(
+        409,
+        False,
+        "Restore subjects.key from its backup, or name it: LAMPLIGHTER_SUBJECT_KEY. Without it "
+        "people cannot be found or kept out.",
+    ),
+    "EXTRA_MISSING": Entry(
+        501, False, "Install what the sentence names with pip, then repeat the command."
+    ),
     "SIGNER_UNAVAILABLE": Entry(
         503, True, "Install what the message names, connect the device, then repeat the command."
     ),

@@ -35,6 +35,7 @@ def make_report() -> MakeReport:
         failure: Failure | None = None,
         shadow: Shadowed | None = None,
         problem: Failure | None = None,
+        waits: Failure | None = None,
         model: str = "digits",
     ) -> Reported:
         active = attempt = None
@@ -74,6 +75,7 @@ def make_report() -> MakeReport:
             trust=None,
             models=(ModelReport(model=model, active=active, attempt=attempt),),
             wants=(),
+            waiting={model: waits} if waits else {},
             problem=problem,
             clock_synchronised=True,
             at_utc=NOW,

@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel
 
 from lamplighter_protocol.assignment import Mode
-from lamplighter_protocol.reported import ModelReport
+from lamplighter_protocol.reported import Failure, ModelReport
 from lamplighter_server.assignments.models import Wanted
 from lamplighter_server.devices import service
 from lamplighter_server.devices.models import Device
@@ -34,6 +34,8 @@ class DeviceModelView(BaseModel):
     phase: str | None = None
     """Of the newest attempt."""
     failure: FailureView | None = None
+    waiting: FailureView | None = None
+    """Why the update waits for the board; it goes on by itself."""
     wanted_release: int | None = None
     shadow_release: int | None = None
     """The release that shall run in the shadow of the one that answers."""
@@ -67,7 +69,8 @@ def view(device: Device, wanted: Iterable[Wanted]) -> DeviceView:
     for item in wanted:
         if item.device == device.id:
             shall[item.mode][item.model] = item
-    problem = report.problem if report else None
+    active, in_shadow = shall["active"], shall["shadow"]
+    waiting = report.waiting if report else {}
     return DeviceView(
         id=device.id,
         labels=device.labels,
@@ -76,23 +79,31 @@ def view(device: Device, wanted: Iterable[Wanted]) -> DeviceView:
         enrolled_utc=device.enrolled_utc,
         inventory=device.inventory,
         clock_synchronised=report.clock_synchronised if report else None,
-        problem=FailureView(code=problem.code, sentence=problem.sentence) if problem else None,
+        problem=_failure_view(report.problem if report else None),
         revoked_utc=device.revoked_utc,
         revoked_reason=device.revoked_reason,
         retired_utc=device.retired_utc,
         models=[
             _model_view(
-                model, reported.get(model), shall["active"].get(model), shall["shadow"].get(model)
+                model,
+                reported.get(model),
+                active.get(model),
+                in_shadow.get(model),
+                waiting.get(model),
             )
-            for model in sorted(reported.keys() | shall["active"].keys() | shall["shadow"].keys())
+            for model in sorted(reported.keys() | active.keys() | in_shadow.keys())
         ],
     )
 
 
 def _model_view(
-    model: str, reported: ModelReport | None, wanted: Wanted | None, in_shadow: Wanted | None
+    model: str,
+    reported: ModelReport | None,
+    wanted: Wanted | None,
+    in_shadow: Wanted | None,
+    waiting: Failure | None,
 ) -> DeviceModelView:
-    shown = DeviceModelView(model=model)
+    shown = DeviceModelView(model=model, waiting=_failure_view(waiting))
     if in_shadow is not None:
         shown.shadow_release = in_shadow.release
     if wanted is not None:
@@ -104,8 +115,9 @@ def _model_view(
         shown.attempted_release, shown.phase = attempt.release, attempt.phase
         if attempt.shadow is not None:
             shown.shadow = msgspec.to_builtins(attempt.shadow)
-        if attempt.failure is not None:
-            shown.failure = FailureView(
-                code=attempt.failure.code, sentence=attempt.failure.sentence
-            )
+        shown.failure = _failure_view(attempt.failure)
     return shown
+
+
+def _failure_view(failure: Failure | None) -> FailureView | None:
+    return FailureView(code=failure.code, sentence=failure.sentence) if failure else None
