@@ -28,10 +28,17 @@ def escape() -> None:
 
 
 def fork_on() -> None:
-    for _ in range(64):
-        if os.fork() == 0:
-            time.sleep(600)
+    for _ in range(7):  # each of them does: 128 in the end
+        os.fork()
     time.sleep(600)
+
+
+def run_away() -> None:
+    """Be another process before anybody has seen this one."""
+    end_mono = time.monotonic() + 60
+    while time.monotonic() < end_mono:
+        if os.fork():
+            os._exit(0)
 
 
 def leak() -> None:

@@ -1,5 +1,6 @@
 """Copies of requests: their frames, the queue that sends them, and what compares them."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from lamplighter_agent.ports.session import DATATYPES, Array
 from lamplighter_agent.serve import mirroring
 from lamplighter_agent.serve.copies import LENGTH, Copy, decode, encode, short_path
 from lamplighter_agent.serve.mirroring import MAX_WAITING, Mirroring
+from lamplighter_agent.serve.shadow import ShadowServer
 from lamplighter_protocol.errors import LamplighterError
 
 IMAGE: Array = np.zeros((2, 64), dtype=np.float32)
@@ -131,6 +133,27 @@ def test_a_shadow_that_comes_later_is_found(
     asking.join()
     mirror.close()
     assert copies[0].labels == ["1", "1"]
+
+
+async def test_a_slow_shadow_gives_signs_of_life_between_copies(tmp_path: Path) -> None:
+    taken: list[int] = []
+    turns: list[int] = []
+
+    def take(copy: Copy) -> None:
+        time.sleep(0.01)
+        taken.append(copy.missed)
+
+    server = ShadowServer(tmp_path / "copies.sock", take)
+    await server.serve()
+    _, writer = await asyncio.open_unix_connection(tmp_path / "copies.sock")
+    writer.writelines(encode({"image": IMAGE[:1]}, ["1"], number) for number in range(30))
+    while len(taken) < 30:
+        turns.append(len(taken))
+        await asyncio.sleep(0)
+    writer.close()
+    server.close()
+    assert taken == [*range(30)]
+    assert len(set(turns)) > 20
 
 
 def copy_of(inputs: dict[str, Array], labels: list[str], missed: int = 0) -> Copy:

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from lamplighter_agent.app.limits import Limits
 from lamplighter_agent.app.worker_log import KEPT_BYTES, READ_BYTES_PER_S
 from lamplighter_agent.app.workers import WorkerProcess
 from lamplighter_protocol.bundle import encode_manifest
+from lamplighter_protocol.errors import LamplighterError
 
 COMMAND = (sys.executable, "-m", hostile_worker.__name__)
 LOSSES = [
@@ -126,6 +128,15 @@ async def test_each_harm_is_told_by_its_code(harm: str, code: str, tmp_path: Pat
     await worker.serve()
     await asyncio.wait_for(worker.exited.wait(), 30)
     assert worker.loss.code == code
+
+
+async def test_what_runs_away_is_caught(tmp_path: Path) -> None:
+    worker = await start("run_away", tmp_path)
+    with suppress(LamplighterError):
+        await worker.serve()
+    await asyncio.wait_for(worker.exited.wait(), 10)
+    assert worker.loss.code == "WORKER_CRASHED"
+    assert hostile_pids(tmp_path) == set()
 
 
 @pytest.mark.parametrize("harm", ["print_to_the_log", "beat_without_end"])

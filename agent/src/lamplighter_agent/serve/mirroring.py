@@ -14,6 +14,10 @@ from lamplighter_agent.serve.copies import MAX_COPY_BYTES, encode, measure, shor
 #: What may wait to be sent; a request beyond it is not copied.
 MAX_WAITING: Final = 256
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
+#: How often it is looked what waits, and how much is sent then: to be woken by each request, or to
+#: send without end, would take its time from the requests.
+LOOK_INTERVAL_S: Final = 0.02
+MAX_COPIES_PER_LOOK: Final = 32
 #: How long the other end may take for one copy, and how long it is left alone after a failure.
 SEND_TIMEOUT_S: Final = 2.0
 PAUSE_S: Final = 1.0
@@ -40,8 +44,8 @@ class Mirroring:
         self._waiting: deque[_Request] = deque()
         self._waiting_bytes = 0
         self._missed = 0
-        self._changed = threading.Condition()
-        self._closed = False
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
         self._thread.start()
 
@@ -53,7 +57,7 @@ class Mirroring:
             classes: The answered label of each row, by position.
         """
         size_bytes = measure(inputs)
-        with self._changed:
+        with self._lock:
             if (
                 len(self._waiting) >= MAX_WAITING
                 or self._waiting_bytes + size_bytes > MAX_WAITING_BYTES
@@ -62,19 +66,15 @@ class Mirroring:
                 return
             self._waiting.append(_Request(inputs, classes, size_bytes))
             self._waiting_bytes += size_bytes
-            self._changed.notify()
 
     def close(self) -> None:
         """Send no more."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed.set()
 
     def _run(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             self._connect()
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed, PAUSE_S)
+            self._closed.wait(PAUSE_S)
 
     def _connect(self) -> None:
         try:
@@ -87,20 +87,21 @@ class Mirroring:
             _LOG.info("the release in shadow takes no copies: %s", error)
 
     def _send_all(self, other: socket.socket) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or bool(self._waiting))
-                if self._closed:
-                    return
-                request = self._waiting.popleft()
-                self._waiting_bytes -= request.size_bytes
-                missed, self._missed = self._missed, 0
-            frame = encode(request.inputs, [self._labels[at] for at in request.classes], missed)
-            try:
-                if len(frame) > MAX_COPY_BYTES:
-                    raise OSError(f"a copy of {len(frame)} bytes is too large")
-                other.sendall(frame)
-            except OSError:
-                with self._changed:
-                    self._missed += missed + 1
-                raise
+        while not self._closed.wait(LOOK_INTERVAL_S):
+            for _ in range(min(len(self._waiting), MAX_COPIES_PER_LOOK)):
+                self._send_one(other)
+
+    def _send_one(self, other: socket.socket) -> None:
+        with self._lock:
+            request = self._waiting.popleft()
+            self._waiting_bytes -= request.size_bytes
+            missed, self._missed = self._missed, 0
+        frame = encode(request.inputs, [self._labels[at] for at in request.classes], missed)
+        try:
+            if len(frame) > MAX_COPY_BYTES:
+                raise OSError(f"a copy of {len(frame)} bytes is too large")
+            other.sendall(frame)
+        except OSError:
+            with self._lock:
+                self._missed += missed + 1
+            raise

@@ -45,6 +45,7 @@ class ShadowServer:
                         f"A copy has {size_bytes} bytes, the limit is {MAX_COPY_BYTES}.",
                     )
                 self._take(decode(await reader.readexactly(size_bytes)))
+                await asyncio.sleep(0)  # what has been read already would keep all else waiting
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the active release's worker has ended; the next one connects anew
         except LamplighterError as error:
