@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import psutil
+import pytest
 from tests.agent_worker.conftest import ready_worker, start_worker
 from tests.agent_worker.test_worker_process import Images
 
@@ -94,6 +95,30 @@ async def test_files_are_answered_and_a_killed_process_goes_on(
         assert {path.name for path in (tmp_path / "in" / "done").iterdir()} == {"a.npy", "b.json"}
         await cancel([feeder])
     assert feeding() == []
+
+
+async def test_a_source_of_somebody_else_may_print_and_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "harbour-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: harbour\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[lamplighter_agent.sources]\nscale = harbour:ScaleSource\n"
+    )
+    (tmp_path / "harbour.py").write_text(
+        "class ScaleSource:\n"
+        "    def __init__(self, table): print('hello')\n"
+        "    def items(self): raise TypeError(f'no scale {len(__name__)}')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told: list[LamplighterError] = []
+    broken = make_feeder(tmp_path, told.append, kind="scale")
+    feeder = asyncio.create_task(broken.run())
+    await until(lambda: len(told) == 2)  # it was started again
+    await cancel([feeder])
+    assert {error.code for error in told} == {"SOURCE_FAILED"}
+    assert "TypeError: no scale 7" in told[0].sentence
 
 
 async def test_wrong_tables_are_told_and_nothing_runs(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -109,6 +111,23 @@ def test_a_picture_has_the_size_the_channels_and_the_scale_of_the_model() -> Non
     white = np.full((20, 40, 3), 255, np.uint8)
     flat = Picture(height=2, width=2, layout="flat").decode(png(white))
     assert flat.tolist() == [1, 1, 1, 1]
+
+
+_DECODE = """
+import sys
+from lamplighter_agent.feed.pictures import Picture
+Picture(height=2, width=2).decode(sys.stdin.buffer.read())
+"""
+
+
+@pytest.mark.parametrize(("side", "status"), [(8000, 0), (8200, 1)])
+def test_a_small_file_that_holds_a_huge_picture_is_refused(side: int, status: int) -> None:
+    """In a process of its own: here OpenCV is imported already, with its own limit."""
+    raw = png(np.zeros((side, side, 1), np.uint8))
+    assert len(raw) < 200_000
+    child = subprocess.run([sys.executable, "-c", _DECODE], input=raw, capture_output=True)
+    assert child.returncode == status, child.stderr
+    assert (b"ValueError: not a picture" in child.stderr) == bool(status)
 
 
 def test_a_file_that_is_no_picture_is_refused() -> None:

@@ -56,6 +56,7 @@ def test_what_was_not_done_comes_again_after_a_restart(tmp_path: Path) -> None:
 def test_a_file_is_waited_for_until_it_is_written(tmp_path: Path) -> None:
     (tmp_path / ".hidden.json").write_text("[1]")
     (tmp_path / "copied.json.part").write_text("[1]")
+    (tmp_path / "nowhere.json").symlink_to("gone")
     source = folder(tmp_path, settle_s=0.3)
     content = json.dumps([list(range(500))])
     whole = threading.Event()

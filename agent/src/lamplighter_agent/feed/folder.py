@@ -1,6 +1,8 @@
 """A watched folder: each file that has come to rest is asked once, then moved."""
 
 import contextlib
+import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -67,18 +69,25 @@ class FolderSource:
     def _settled(self) -> Iterator[Path]:
         """Files that did not change for a while, the oldest first."""
         now_mono = time.monotonic()
-        found = {path: path.stat() for path in self._folder.glob(self._table.pattern)}
+        found = dict(self._files())
         there = {path.name for path in found}
         self._seen = {name: seen for name, seen in self._seen.items() if name in there}
-        for path, stat in sorted(found.items(), key=lambda item: item[1].st_mtime_ns):
-            if not path.is_file() or path.name.startswith(".") or path.name.endswith(_UNFINISHED):
-                continue
-            look = (stat.st_size, stat.st_mtime_ns)
+        for path, now in sorted(found.items(), key=lambda item: item[1].st_mtime_ns):
+            look = (now.st_size, now.st_mtime_ns)
             before, since_mono = self._seen.get(path.name, (None, now_mono))
             if look != before:
                 self._seen[path.name] = (look, now_mono)
             elif now_mono - since_mono >= self._table.settle_s:
                 yield path
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for path in self._folder.glob(self._table.pattern):
+            if path.name.startswith(".") or path.name.endswith(_UNFINISHED):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # it is gone, or a link to nowhere
+                found = path.stat()
+                if stat.S_ISREG(found.st_mode):
+                    yield path, found
 
     def _read(self, path: Path) -> Content:
         suffix = path.suffix.lower()

@@ -1,11 +1,17 @@
 """Pictures to the input of a vision model, with OpenCV (the extra `camera`)."""
 
-from typing import Any
+import os
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from lamplighter_agent.ports.session import Array
+
+#: A small file may hold a huge picture; OpenCV itself takes 2**30 pixels. It reads this when it is
+#: imported.
+MAX_PIXELS: Final = 2**26
+os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MAX_PIXELS)
 
 try:
     import cv2
@@ -45,7 +51,10 @@ class Picture(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         Raises:
             ValueError: It is no picture.
         """
-        frame = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) if raw else None
+        try:
+            frame = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as error:  # it has no bytes, or too many pixels
+            raise ValueError(f"not a picture that OpenCV reads: {error}") from error
         if frame is None:
             raise ValueError("not a picture that OpenCV reads")
         return self.take(frame)
