@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from tests.agent_worker.small_release import VARIANT, Bundle, digits, pack, train
 
+from lamplighter_agent.app.config import WORKER
 from lamplighter_agent.ports.worker import FromWorker, Loaded, ToWorker
 
 T = TypeVar("T", bound=FromWorker)
@@ -93,7 +93,7 @@ async def start_worker(
     descriptors = [listening.fileno()] if listening else []
     log = (files / "worker.log").open("ab")
     process = await asyncio.create_subprocess_exec(
-        *(*tracer, sys.executable, "-m", "lamplighter_agent.app.worker"),
+        *(*tracer, *WORKER),
         *("--manifest", str(files / "bundle.json"), "--variant", variant, "--files", str(files)),
         *(part for number in descriptors for part in ("--listen-fd", str(number))),
         stdin=asyncio.subprocess.PIPE,

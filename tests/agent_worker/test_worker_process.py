@@ -18,6 +18,7 @@ import pytest
 from tests.agent_worker.conftest import ready_worker, start_worker
 from tests.agent_worker.small_release import MODEL_FILE, VARIANT, digits, train
 
+from lamplighter_agent.app.config import WORKER
 from lamplighter_agent.app.limits import Limits
 from lamplighter_agent.app.worker import STOP_GRACE_S
 from lamplighter_agent.app.workers import STOP_TIMEOUT_S
@@ -84,6 +85,15 @@ async def test_a_release_is_loaded_tested_served_and_counted(
         assert beat.rss_mb > 1
         worker.tell(Stop())
         assert await asyncio.wait_for(worker.process.wait(), 10) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_worker_does_without_openssl(files: Path) -> None:
+    async with start_worker(files) as worker:
+        await ready_worker(worker)
+        mapped = Path(f"/proc/{worker.process.pid}/maps").read_text()
+    assert "onnxruntime" in mapped
+    assert not [name for name in ("libssl", "libcrypto", "_ssl.", "_hashlib.") if name in mapped]
 
 
 class Connection(http.client.HTTPConnection):
@@ -365,7 +375,7 @@ worker.wait()
 async def test_a_hung_worker_ends_with_a_killed_supervisor(files: Path) -> None:
     """It cannot see that its pipe is closed; the socket that it holds would stay taken."""
     worker = [
-        *(sys.executable, "-m", "lamplighter_agent.app.worker", "--variant", VARIANT),
+        *(*WORKER, "--variant", VARIANT),
         *("--manifest", str(files / "bundle.json"), "--files", str(files)),
     ]
     parent = await asyncio.create_subprocess_exec(
@@ -383,7 +393,7 @@ async def test_a_hung_worker_ends_with_a_killed_supervisor(files: Path) -> None:
 
 
 async def test_a_model_that_never_loads_is_given_up(files: Path) -> None:
-    command = [sys.executable, "-m", "lamplighter_agent.app.worker", "--variant", VARIANT]
+    command = [*WORKER, "--variant", VARIANT]
     options = ["--manifest", str(files / "bundle.json"), "--files", str(files)]
     worker = await Started.start([*command, *options], [], 30.0, Limits(512.0))
     os.kill(worker.pid, signal.SIGSTOP)

@@ -12,7 +12,7 @@ from lamplighter_agent.core.conditions import DailyWindow
 from lamplighter_agent.observe.inventory import PROBE
 
 DATA_DIR_VARIABLE: Final = "LAMPLIGHTER_AGENT_DATA_DIR"
-WORKER: Final = (sys.executable, "-m", "lamplighter_agent.app.worker")
+WORKER: Final = (sys.executable, "-m", "lamplighter_agent.app.lean_worker")
 DEFAULT_DATA_DIR: Final = Path("/var/lib/lamplighter-agent")
 
 

@@ -221,7 +221,3 @@ def main() -> int:
         return asyncio.run(_main(arguments, take_standard_output()))
     except (KeyboardInterrupt, BrokenPipeError):
         return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
