@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -169,3 +171,12 @@ async def test_a_worker_has_its_limits_and_a_shadow_lower_ones(tmp_path: Path) -
         assert 100 * 2**20 < soft == hard < 2**30
         worker.kill()
         await worker.exited.wait()
+
+
+def test_a_limit_that_is_there_is_never_raised() -> None:
+    there = (64 * 2**20, 64 * 2**20)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, there)
+        Limits(100.0).apply(process.pid)
+        assert resource.prlimit(process.pid, resource.RLIMIT_DATA) == there
+        process.kill()

@@ -47,8 +47,8 @@ class Limits:
         """Limit a process that has just started, and all that it will start."""
         data_bytes = int((self.memory_mb + _UNUSED_MB) * _MB)
         with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_DATA, (data_bytes, data_bytes))
-            resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+            _lower(pid, resource.RLIMIT_DATA, data_bytes)
+            _lower(pid, resource.RLIMIT_CORE, 0)
             if self.in_shadow:
                 os.setpriority(os.PRIO_PROCESS, pid, 19)
         with contextlib.suppress(OSError):
@@ -69,3 +69,11 @@ class Limits:
                 f"Worker {leader} held {held_mb:.0f} MB; it was signed for {self.budget_mb:.0f}.",
             )
         return None
+
+
+def _lower(pid: int, which: int, limit: int) -> None:
+    """Set a limit, but never above the one that is there: that would need privileges."""
+    _, hard = resource.prlimit(pid, which)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.prlimit(pid, which, (limit, limit))
