@@ -4,6 +4,8 @@ A real server, its broker and one enrolled agent that serves the demo's digit re
 Runtime; nobody asks it anything. The agent's connection runs through a relay of ours, whose kernel
 counts payload and segments: with 52 bytes of IPv4 and TCP headers to each segment that is what a
 link would carry. The length of a measurement holds whole windows (5 minutes) and vitals (15).
+Private memory is what the process alone has; the rest are pages of libraries, which the kernel
+shares and takes back.
 
 Beside it: Debian's mender-client, as its daemon without a server, which is all that runs here.
 Its traffic needs a Mender server and is not measured. `--mender-deb` names a downloaded package.
@@ -187,6 +189,7 @@ async def measure(stage: Stage, minutes: float) -> dict[str, Any]:
     wire_bytes = relay.wire_bytes() - start_bytes
     return {
         "supervisor_rss_mb": round(supervisor_mb, 1),
+        "supervisor_private_mb": round(supervisor.memory_full_info().uss / 2**20, 1),
         "worker_rss_mb": round(workers_mb, 1),
         "total_rss_mb": round(supervisor_mb + workers_mb, 1),
         "idle_cpu_percent": round(100 * sum(used.values()) / seconds, 3),
