@@ -2,20 +2,22 @@
 
 Ours: the real agent in its own process with its defaults, reached in two ways. Carried: from the
 start of `lamplighter-agent apply FILE` on a board without a network. Broker: from the signed
-assignment, over TLS; the chunks come when the device's report asks for them. Timed until both sides
-of trust agree (`agreed`); until every byte is verified and durable and the journal says so
-(`durable`); until the new release gives its first answer (`answered`); until it is committed after
-the shortest probation, which ends with the worker's first sign of life (`committed`). In that time
-the agent verifies metadata, assignment and every chunk, has a worker load the model and pass its
-self-test, and switches, while the release before answers on.
+assignment, over TLS; the chunks come when the device's report asks for them. Timed by the journal,
+until the agent has begun (`taken_up`), both sides of trust agree (`agreed`), every byte is verified
+and durable (`durable`), a worker has loaded the model (`loaded`) and passed its self-test
+(`tested`), and the release is committed after the shortest probation, which ends with the worker's
+first sign of life (`committed`); and by asking, until the new release gives its first answer
+(`answered`). The release before answers on until then.
 
 Theirs: from the start of the command to its end. `rauc install` of a signed bundle in the format
 `plain` into a raw slot, with its service up already: it checks the signature over the whole file
 and syncs. `mender install` and `commit` of a signed artifact with the module for single files that
 comes with it: it checks signature and digest, keeps a copy of the old file, and syncs the whole
 system. Both end with a file on the disk: nothing is loaded, tested or served, and nobody is asked
-whether this device shall have this release. So the ratios are those of `durable`; for the rest, a
-bare process stands beside it that loads the same file with ONNX Runtime and answers once.
+whether this device shall have this release. So the ratios are ours over theirs until `durable`,
+most of which the start of the command and the child process that verifies metadata take, not the
+bytes. For the rest, a bare process stands beside it that loads the same file with ONNX Runtime and
+answers once.
 
 All take turns with the same random weights, which hardly compress (7 %) and are packed as they are,
 on a disk and not in memory; medians. `sync_ms` tells how quick the disk makes 64 KiB durable.
@@ -29,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -181,7 +183,7 @@ async def measure(folder: Path, updaters: Sequence[Updater], rounds: int) -> dic
                     }
                     for one in updaters:
                         turn[one.label] = await asyncio.to_thread(install, one, payload)
-                    turn["bare runtime"] = await asyncio.to_thread(answer_once, folder, payload)
+                    turn["bare onnxruntime"] = await asyncio.to_thread(answer_once, folder, payload)
                     turns.append(turn)
     return medians(turns[1:])
 
@@ -194,9 +196,10 @@ def medians(turns: Sequence[dict[str, Steps]]) -> dict[str, Steps]:
     }
 
 
-def start(folder: Path, stack: ExitStack) -> tuple[list[Updater], dict[str, str]]:
+def start(folder: Path, stack: ExitStack) -> tuple[list[Updater], dict[str, object]]:
     """The updaters that run here, and why the others do not."""
-    running, missing = [], {}
+    running: list[Updater] = []
+    missing: dict[str, object] = {}
     for updater in (Rauc(folder / "rauc"), Mender(folder / "mender")):
         try:
             running.append(stack.enter_context(updater))
@@ -224,11 +227,6 @@ def file_system(folder: Path) -> str:
     return str(next(mounts[place] for place in (folder, *folder.parents) if place in mounts))
 
 
-def named(found: dict[str, Steps], who: Iterable[str]) -> dict[str, float]:
-    """Steps as figures."""
-    return {f"{one}_{step}_s": round(found[one][step], 3) for one in who for step in found[one]}
-
-
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -244,16 +242,23 @@ def main() -> None:
         found = asyncio.run(measure(folder, running, chosen.rounds))
         disk = {"file_system": kind, "sync_ms": round(sync_ms(folder), 2)}
     ratios = {
-        f"{way}_durable_vs_{one.name}": round(
-            found[way]["durable"] / found[one.label]["durable"], 2
-        )
+        f"{way}_durable_vs_{one.name}": found[way]["durable"] / found[one.label]["durable"]
         for way in OURS
         for one in running
     }
+    rounded = {
+        who: {f"{step}_s": round(seconds, 3) for step, seconds in steps.items()}
+        for who, steps in found.items()
+    }
     report.publish(
         "apply",
-        figures={**named(found, OURS), **ratios, **disk, "rounds": chosen.rounds},
-        peers={**named(found, [who for who in found if who not in OURS]), **missing},
+        figures={
+            **{f"{way}_{step}": seconds for way in OURS for step, seconds in rounded[way].items()},
+            **{name: round(ratio, 2) for name, ratio in ratios.items()},
+            **disk,
+            "rounds": chosen.rounds,
+        },
+        peers={who: steps for who, steps in rounded.items() if who not in OURS} | missing,
         packages=("lamplighter-agent", "onnxruntime"),
     )
 

@@ -178,7 +178,7 @@ class Rauc(Updater):
 class Mender(Updater):
     """Standalone, with the update module `single-file` that comes with it."""
 
-    name = "mender-client"
+    name = "mender"
     needs = ("mender", "mender-artifact", "unshare", "nsenter")
     _FILE = "model.onnx"
 
