@@ -232,11 +232,13 @@ def _config(chosen: argparse.Namespace) -> int:
 
 
 def _apply(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.app.bell import ring
     from lamplighter_agent.app.carrier import hand_in
     from lamplighter_agent.store.identity import load_identity
 
     data = DataDir.choose(chosen.data_dir)
     file = hand_in(chosen.place, data.carried, load_identity(data.identity).enrolment)
+    ring(data.bell)
     sys.stdout.write(
         f"{file.name} is taken; it may be removed. The agent judges it as if the server had sent "
         "it: lamplighter-agent status\n"

@@ -93,6 +93,11 @@ class DataDir:
         return self.run / "agent.counts"
 
     @property
+    def bell(self) -> Path:
+        """Where `lamplighter-agent apply` rings."""
+        return self.run / "agent.bell"
+
+    @property
     def status(self) -> Path:
         """What `lamplighter-agent status` reads."""
         return self.path / "status.json"

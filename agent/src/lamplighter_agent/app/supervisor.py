@@ -8,9 +8,10 @@ import shutil
 import signal
 from collections.abc import Coroutine
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any
 
 from lamplighter_agent import __version__
+from lamplighter_agent.app.bell import answer
 from lamplighter_agent.app.carrier import Carrier
 from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
@@ -52,7 +53,6 @@ from lamplighter_protocol.telemetry import Event
 from lamplighter_protocol.topics import Topics
 
 _LOG = logging.getLogger(__name__)
-_MB: Final = 2**20
 
 
 class Supervisor:
@@ -71,7 +71,7 @@ class Supervisor:
         self._topics = Topics(enrolment.fleet)
         boot = boot_id()
         self._journal = Journal(data.journal)
-        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=int(settings.outbox_max_mb * _MB))
+        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=int(settings.outbox_max_mb * 2**20))
         self._trust = Trust(
             TrustDirs(data.trust / "store", data.trust / "inbox", identity.root_file)
         )
@@ -204,9 +204,8 @@ class Supervisor:
         Raises:
             LamplighterError: PORT_IN_USE at the start.
         """
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            asyncio.get_running_loop().add_signal_handler(number, self.stop)
         run = self._settings.data.run
         shutil.rmtree(run, ignore_errors=True)
         with contextlib.suppress(OSError):  # slots and sockets do without it
@@ -226,6 +225,7 @@ class Supervisor:
                 self._services.windows.run(self._slots),
                 self._counts_door.run(),
                 self._take_vitals(),
+                answer(self._settings.data.bell, self._teller.reconcile_due.set),
                 stay_alive(),
             ):
                 self._spawn(task)
