@@ -87,11 +87,15 @@ async def test_a_release_is_loaded_tested_served_and_counted(
         assert await asyncio.wait_for(worker.process.wait(), 10) == 0
 
 
+def libraries(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 async def test_a_worker_does_without_openssl(files: Path) -> None:
     async with start_worker(files) as worker:
         await ready_worker(worker)
-        mapped = Path(f"/proc/{worker.process.pid}/maps").read_text()
+        mapped = libraries(worker.process.pid)
     assert "onnxruntime" in mapped
     assert not [name for name in ("libssl", "libcrypto", "_ssl.", "_hashlib.") if name in mapped]
 
