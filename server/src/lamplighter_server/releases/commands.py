@@ -113,6 +113,35 @@ def compare(
 
 
 @app.command()
+def history(
+    context: typer.Context,
+    model: Model,
+    device: Annotated[str | None, typer.Option(help="Only this device.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What ran where and when, as devices have signed it; the newest first.
+
+    Example: lamplighter model history meter-digits --device pi-1
+    """
+    chosen = {"device": device} if device is not None else {}
+    with connect(context) as api:
+        found = api.get("/api/v1/history", model=model, **chosen)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("Device", "Release", "Variant", "Committed", "From", "Until"),
+        [
+            (
+                *(ran["device"], ran["release"], ran["variant"], _yes(ran["committed"])),
+                *(ran["from_utc"], ran["until_utc"] or "now"),
+            )
+            for ran in found
+        ],
+    )
+
+
+@app.command()
 def protect(context: typer.Context, model: Model, as_json: JsonOption = False) -> None:
     """Make a model confidential: only devices that are to have it can read it.
 
