@@ -21,7 +21,7 @@ from lamplighter_server.devices.views import DeviceView, view
 from lamplighter_server.drift.service import site_of
 from lamplighter_server.people.access import Scope
 from lamplighter_server.releases import service as releases
-from lamplighter_server.releases.models import Release
+from lamplighter_server.releases.models import Alias, Release
 from lamplighter_server.rollouts import service as rollouts
 from lamplighter_server.rollouts.states import OPEN
 from lamplighter_server.rollouts.views import RolloutDetailView, RolloutView, detail, summary
@@ -46,6 +46,7 @@ class Facts(NamedTuple):
     earlier: Sequence[RolloutView]
     devices: Sequence[DeviceView]
     releases: Sequence[Release]
+    aliases: Sequence[Alias]
     asking: int
     """Boards that ask to be let in."""
 
@@ -81,6 +82,7 @@ async def facts(context: Context, scope: Scope) -> Facts:
         for item in await assignments.wanted(session):
             wanted[item.device].append(item)
         published = await releases.ls(session)
+        called = await releases.aliases(session)
         asking = await claims.pending(session, context.clock(), scope)
     earlier = [summary(row) for row in all_rollouts if row not in shown]
     return Facts(
@@ -89,6 +91,7 @@ async def facts(context: Context, scope: Scope) -> Facts:
         earlier=earlier[:MAX_EARLIER_ROLLOUTS],
         devices=[view(row, wanted[row.id]) for row in rows if row.retired_utc is None],
         releases=published,
+        aliases=called,
         asking=len(asking),
     )
 

@@ -9,7 +9,7 @@ import typer
 from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.cli.api import Api, connect
-from lamplighter_server.cli.arguments import read_label, read_release
+from lamplighter_server.cli.arguments import ReleaseArgument, find_release, read_label
 from lamplighter_server.cli.output import JsonOption, print_facts, print_json, print_table
 from lamplighter_server.rollouts.states import OPEN, PLANNED
 
@@ -49,7 +49,7 @@ DEFAULT_DEADLINE: Final = "10m"
 @app.command()
 def create(
     context: typer.Context,
-    release: Annotated[str, typer.Argument(metavar="MODEL@RELEASE", help="As in digits@2.")],
+    release: ReleaseArgument,
     where: Where = None,
     waves: Waves = DEFAULT_WAVES,
     deadline: Deadline = DEFAULT_DEADLINE,
@@ -65,10 +65,10 @@ def create(
 
     Example: lamplighter rollout create digits@2 --where site=harbour --start
     """
-    model, number = read_release(release)
     policy = _policy(where, waves, deadline, max_failed, max_failed_share, allow_downgrade)
     policy |= {"mode": mode, "max_disagreed_share": max_disagreed_share}
     with connect(context) as api:
+        model, number = find_release(api, release)
         made = api.post(_PATH, {"model": model, "release": number, "policy": policy})
         if start_now:
             api.post(f"{_PATH}/{made['id']}/start", {})
