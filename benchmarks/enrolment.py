@@ -16,10 +16,10 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lamplighter_agent.link.enrol import enrol
+from lamplighter_agent.link.enrol import Enrolled, enrol
 from lamplighter_agent.observe.inventory import describe_board
-from lamplighter_agent.store.identity import new_key
-from lamplighter_protocol.enrolment import decode_invitation
+from lamplighter_agent.store.offered import Offered, make
+from lamplighter_protocol.enrolment import Invitation, decode_invitation
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.cli.api import Api
 from lamplighter_server.demo.stage import free_port
@@ -73,12 +73,16 @@ def _answering(token: Path, url: str) -> Api:
 def _enrol_all(words: list[str]) -> float:
     """The seconds that all boards need, AT_ONCE at a time; their keys are made before."""
     now_utc, inventory = datetime.now(timezone.utc), describe_board({})
-    boards = [(decode_invitation(word), new_key()) for word in words]
+    boards = [(decode_invitation(word), make()) for word in words]
+
+    def enrol_one(board: tuple[Invitation, Offered]) -> Enrolled:
+        invitation, keys = board
+        assert invitation.device is not None
+        return enrol(invitation, invitation.device, keys.key, keys.agreement, inventory, now_utc)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
         started_mono = time.perf_counter()
-        enrolled = list(
-            pool.map(lambda board: enrol(board[0], board[1], inventory, now_utc), boards)
-        )
+        enrolled = list(pool.map(enrol_one, boards))
         took_s = time.perf_counter() - started_mono
     assert len({item.reply.certificate_pem for item in enrolled}) == len(words)
     return took_s

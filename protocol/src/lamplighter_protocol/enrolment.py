@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from typing import Final
 
 import msgspec
@@ -14,20 +15,33 @@ from lamplighter_protocol.names import Name, Sha256
 from lamplighter_protocol.reported import Inventory
 
 _PREFIX: Final = "lamp1."
+_FINGERPRINT_DIGITS: Final = 32
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
-    """One text that a person carries to a device; valid once."""
+    """One text that a person carries to a device.
+
+    For a named device it is valid once. A claim names none: any board may use it to ask to be let
+    in, and a person decides.
+    """
 
     url: str
     """The HTTPS address of the server's device door."""
-    device: Name
+    device: Name | None = None
     fleet: Name
     token: str
     ca_sha256: Sha256
     """Digest of the DER of the certificate authority's certificate."""
     root_sha256: Sha256
     """Digest of the TUF root, version 1."""
+
+
+class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key of a device that connects with another one: it is on a token (ADR 16)."""
+
+    public_pem: str
+    renewal: bytes
+    """A RenewalRequest signed with it, for the key of the signing request."""
 
 
 class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +54,8 @@ class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The device's X25519 public key: the telemetry key is derived from it, and keys of
     confidential releases are wrapped for it."""
     inventory: Inventory
+    own_key: OwnKey | None = None
+    """What the device signs with, if not with the key of the signing request."""
 
 
 class EnrolmentReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +91,20 @@ def decode_invitation(text: str) -> Invitation:
         raise LamplighterError(
             "INVITATION_INVALID", f"The invitation cannot be read: {error}."
         ) from error
+
+
+def fingerprint(device: str, *publics: bytes) -> str:
+    """What a person compares before a board is let in: 128 bits of SHA-256 over all that it asks.
+
+    Args:
+        device: The name that it wants.
+        publics: Its public keys: SubjectPublicKeyInfo of the one to be certified, X25519 (32
+            bytes), and SubjectPublicKeyInfo of its own, if that is another one.
+    """
+    parts = (b"lamplighter/1 claim", device.encode(), *publics)
+    sized = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    digits = hashlib.sha256(sized).hexdigest()[:_FINGERPRINT_DIGITS]
+    return "-".join(digits[at : at + 4] for at in range(0, _FINGERPRINT_DIGITS, 4))
 
 
 def telemetry_key(private: X25519PrivateKey, peer_public: bytes, device: str) -> bytes:

@@ -8,11 +8,16 @@ from fastapi.responses import JSONResponse
 from lamplighter_server import __version__, console
 from lamplighter_server.alerts import endpoints as alerts
 from lamplighter_server.audit import endpoints as audit
+from lamplighter_server.blobs import door as files
 from lamplighter_server.blobs import endpoints as blobs
+from lamplighter_server.carried import endpoints as carried
+from lamplighter_server.claims import door as asking
+from lamplighter_server.claims import endpoints as claims
 from lamplighter_server.confidential import endpoints as confidential
 from lamplighter_server.context import Context
 from lamplighter_server.devices import door as enrolment
 from lamplighter_server.devices import endpoints as devices
+from lamplighter_server.devices.refusals import Refusals
 from lamplighter_server.drift import endpoints as drift
 from lamplighter_server.edge import authorise
 from lamplighter_server.errors import install
@@ -36,6 +41,7 @@ MAX_PEOPLE_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_DEVICE_BODY_BYTES: Final = 64 * 1024
 _SLICES: Final = (
     devices,
+    claims,
     releases,
     blobs,
     confidential,
@@ -47,6 +53,7 @@ _SLICES: Final = (
     audit,
     figures,
     people,
+    carried,
     provenance,
 )
 
@@ -86,10 +93,19 @@ def people_app(context: Context, bootstrap_token: str) -> FastAPI:
 
 
 def device_app(context: Context) -> FastAPI:
-    """Enrolment only."""
-    app = FastAPI(title="Lamplighter devices", version=__version__, docs_url=None, redoc_url=None)
+    """Enrolment, and files for devices; who is refused again and again has to wait."""
+    app = FastAPI(
+        title="Lamplighter devices",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(enrolment.slow_down)],
+    )
     app.state.context = context
+    app.state.refusals = Refusals()
     install(app)
     app.include_router(enrolment.router)
+    app.include_router(asking.router)
+    app.include_router(files.router)
     app.add_middleware(BodyLimit, max_bytes=MAX_DEVICE_BODY_BYTES)
     return app

@@ -193,6 +193,18 @@ class Device(RuleBasedStateMachine):
         assert (report.attempt is None) == (self.model.state == "idle")
 
     @invariant()
+    def garbage_collection_leaves_what_runs_or_comes(self) -> None:
+        keep = model_state.protected([ModelState(model="another"), self.model])
+        attempt = self.model.attempt
+        candidate = attempt.candidate if attempt else None
+        for item in (self.model.active, self.model.previous, candidate):
+            assert item is None or item.blobs <= keep
+        if self.model.state not in RESTING:
+            assert attempt is not None
+            assert attempt.assigned.manifest.sha256 in keep
+        assert len(keep) <= 2 * 3 + 1
+
+    @invariant()
     def starts_are_bounded(self) -> None:
         if self.model.attempt is not None:
             assert self.model.attempt.starts <= MAX_STARTS

@@ -121,6 +121,23 @@ def test_garbage_is_what_nobody_keeps(tmp_path: Path) -> None:
     store.partial(BLOB).close()
     assert store.collect_garbage({kept.sha256}) == 2
     assert (store.has(kept.sha256), store.has(gone.sha256)) == (True, False)
+    assert store.size_bytes() == len(b"kept")
+
+
+@given(st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)))
+def test_garbage_collection_takes_all_but_what_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, there: set[int], coming: set[int], kept: set[int]
+) -> None:
+    store = BlobStore(tmp_path_factory.mktemp("store"), sync=False)
+    blobs = {number: describe(b"%d" % number) for number in there | coming | kept}
+    for number in there:
+        put(store, b"%d" % number)
+    for number in coming:
+        store.partial(blobs[number]).close()
+    store.collect_garbage({blobs[number].sha256 for number in kept})
+    assert {number for number in blobs if store.has(blobs[number].sha256)} == there & kept
+    left = {path.name for path in (store._partial).iterdir()}
+    assert left == {blobs[number].sha256 for number in coming & kept}
 
 
 def test_a_full_disk_keeps_what_is_there(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ def main(path: str, port: str) -> None:
         serve_port=int(port),
         probe_command=(sys.executable, "-S", "-E", "-c", _PROBE),
         vitals_interval_s=3600,
+        min_free_disk_mb=0.0,
+        min_free_memory_mb=0.0,
         stall_s=0.3,
         retry_first_s=0.05,
         retry_max_s=0.2,

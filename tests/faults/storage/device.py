@@ -62,6 +62,12 @@ class Device:
         finally:
             kill(agent)
 
+    def must_run(self, agent: Agent) -> None:
+        """Raise AssertionError with the end of its log if the supervisor has ended."""
+        if agent.poll() is not None:
+            told = self._log.read_text(errors="replace")[-500:]
+            raise AssertionError(f"the supervisor ended with {agent.returncode}: {told}")
+
     def until_settled(
         self,
         agent: Agent,
@@ -89,7 +95,7 @@ class Device:
             nonlocal changed_mono, seen
             if stopped():
                 return True
-            must_run(agent)
+            self.must_run(agent)
             if (now := look()) != seen:
                 changed_mono, seen = time.monotonic(), now
             return (
@@ -168,12 +174,6 @@ class Device:
             connection.close()
         outputs = {output["name"]: output["data"] for output in document.get("outputs", ())}
         return outputs.get("probabilities")
-
-
-def must_run(agent: Agent) -> None:
-    """Raise AssertionError if the supervisor has ended."""
-    if agent.poll() is not None:
-        raise AssertionError(f"the supervisor ended with {agent.returncode}")
 
 
 def kill(agent: Agent) -> None:

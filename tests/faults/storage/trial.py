@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 import psutil
-from tests.faults.storage.device import Agent, Device, kill, must_run
+from tests.faults.storage.device import Agent, Device, kill
 from tests.faults.storage.shim import FAULTS, Call, Fault, Plan
 from tests.faults.storage.world import Kind, World, copy_state, wait_for
 
@@ -114,7 +114,7 @@ class Bench:
         end_mono = time.monotonic() + PATIENCE_S
 
         def lived() -> bool:
-            must_run(agent)
+            self.device.must_run(agent)
             return time.monotonic() > end_mono and self.device.answer() is not None
 
         wait_for("an answer from a device that cannot write", lived)

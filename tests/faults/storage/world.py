@@ -3,7 +3,9 @@
 Release 1 is committed on the device's disk; an assignment names release 2.
 """
 
+import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -56,9 +58,11 @@ def ram_disk() -> str | None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port below those that connections are given: it stays free between two starts."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", 20_000 + secrets.randbelow(10_000)))
+            return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ class World:
 def copy_state(source: Path, target: Path) -> None:
     """Put a device's folder back to what it was."""
     shutil.rmtree(target, ignore_errors=True)
-    sockets = shutil.ignore_patterns("*.sock")  # they cannot be copied
+    sockets = shutil.ignore_patterns("*.sock", "agent.counts")  # they cannot be copied
     shutil.copytree(source, target, symlinks=True, ignore=sockets)
 
 

@@ -1,28 +1,12 @@
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
-import pytest
-
-COMMAND = [sys.executable, "-m", "lamplighter_server.cli"]
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env={**os.environ, "COLUMNS": "200", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+from tests.server.cli.running import Up, run
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
@@ -44,48 +28,6 @@ def test_usage_errors_end_with_2_and_refusals_with_1() -> None:
     assert refused.returncode == 1
     assert refused.stderr.startswith("SERVER_UNREACHABLE: http://127.0.0.1:9 does not answer")
     assert refused.stderr.strip().endswith("or name it with --server.")
-
-
-@dataclass
-class Up:
-    """A server that runs as a person would start it."""
-
-    process: subprocess.Popen[str]
-    address: str
-    data_dir: Path
-    ports: list[str]
-
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return run(
-            *("--server", self.address, *arguments),
-            LAMPLIGHTER_DATA_DIR=str(self.data_dir),
-            **environment,
-        )
-
-
-@pytest.fixture
-def up(
-    tmp_path: Path, free_port: Callable[[], int], require_program: Callable[..., str]
-) -> Iterator[Up]:
-    require_program("mosquitto")
-    http, device, broker = (str(free_port()) for _ in range(3))
-    ports = ["--port", http, "--device-port", device, "--broker-port", broker]
-    process = subprocess.Popen(
-        [*COMMAND, "up", "--data-dir", str(tmp_path / "data"), *ports],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    with process:
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        try:
-            assert first == f"Lamplighter is up. Console: http://127.0.0.1:{http}\n"
-            yield Up(process, f"http://127.0.0.1:{http}", tmp_path / "data", ports)
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
 
 
 def test_a_person_starts_looks_around_and_stops(up: Up) -> None:

@@ -124,12 +124,28 @@ def test_a_device_that_was_rolled_back_needs_a_look_and_is_found_by_its_code() -
     assert picture.summary([site]) == (1, 1, 0, 1)
 
 
+def test_a_board_that_waits_is_found_by_its_reason_and_needs_no_look() -> None:
+    waits = FailureView(code="WAITS_FOR_WINDOW", sentence="Updates may run 02:00-04:00.")
+    item = DeviceModelView(model="digits", release=1, committed=True, waiting=waits)
+    (row,) = picture.sites([make_device(item)], [])[0].rows
+    assert "waits_for_window" in row.search.split()
+    assert not row.attention
+
+
 def test_the_page_rests_while_a_device_is_online() -> None:
     (online,), (offline,) = (
         picture.sites([make_device(online=is_online)], [])[0].rows for is_online in (True, False)
     )
     assert online.seen_utc == datetime(2026, 5, 1, 12, 34, tzinfo=UTC)
     assert offline.seen_utc == NOW
+
+
+def test_a_revoked_device_is_no_silent_one() -> None:
+    device = make_device(online=False)
+    (before,) = picture.sites([device], [])[0].rows
+    (after,) = picture.sites([device.model_copy(update={"revoked_utc": NOW})], [])[0].rows
+    assert (before.link, after.link) == ("offline", "revoked")
+    assert "revoked" in after.search.split()
 
 
 PARTS = st.dictionaries(st.sampled_from("abcdef"), st.text(max_size=3))

@@ -37,6 +37,7 @@ INVENTORY = Inventory(
 def make_request(
     invitation: Invitation, agreement: X25519PrivateKey, name: str = "", **changed: Any
 ) -> bytes:
+    assert invitation.device is not None
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name or invitation.device)])
     csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())

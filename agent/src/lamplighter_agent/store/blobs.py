@@ -14,6 +14,7 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES
 
 _READ_BYTES = 1024 * 1024
+_FINAL = "sha256"
 
 
 class PartialBlob:
@@ -21,12 +22,13 @@ class PartialBlob:
 
     Attributes:
         blob: What was signed of the file.
+        path: Where its bytes are.
         lacking: Numbers of the chunks that are not there yet.
     """
 
     def __init__(self, path: Path, final: Path, blob: BlobRef, *, sync: bool) -> None:
         self.blob = blob
-        self._path = path
+        self.path = path
         self._final = final
         self._sync = sync
         with disk_errors():
@@ -50,6 +52,11 @@ class PartialBlob:
     def wire_sha256(self) -> str:
         """Its chunks travel as they are."""
         return self.blob.sha256
+
+    @property
+    def overhead_bytes(self) -> int:
+        """See ports.transport."""
+        return 0
 
     def write(self, number: int, payload: bytes) -> None:
         """Check one chunk and store it durably.
@@ -78,10 +85,10 @@ class PartialBlob:
         """
         with disk_errors():
             self._make_durable()
-            self._path.replace(self._final)
+            self.path.replace(self._final)
             if self._sync:
                 fsync_directory(self._final.parent)
-                fsync_directory(self._path.parent)
+                fsync_directory(self.path.parent)
 
     def _make_durable(self) -> None:
         """After a failed sync nobody knows what is on the medium, though reading shows it all.
@@ -93,7 +100,7 @@ class PartialBlob:
         try:
             os.fdatasync(self._file)
         except OSError:
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             raise
 
     def close(self) -> None:
@@ -110,7 +117,7 @@ class BlobStore:
     """
 
     def __init__(self, root: Path, *, sync: bool = True) -> None:
-        self._final = root / "sha256"
+        self._final = root / _FINAL
         self._partial = root / "partial"
         self._aside = root / "damaged"
         self._sync = sync
@@ -146,6 +153,11 @@ class BlobStore:
             path.replace(self._aside / digest)
         raise LamplighterError("STORE_CORRUPT", f"The stored file {digest[:12]} {problem}.")
 
+    def size_bytes(self) -> int:
+        """What everything in the store takes."""
+        directories = (self._final, self._partial, self._aside)
+        return sum(path.stat().st_size for place in directories for path in place.iterdir())
+
     def collect_garbage(self, keep: AbstractSet[str]) -> int:
         """Delete every blob, whole or partial, that is not in `keep`; return how many.
 
@@ -162,6 +174,26 @@ class BlobStore:
             for path in gone:
                 path.unlink()
         return len(gone)
+
+
+def verified_blob(root: Path, digest: str) -> Path:
+    """As BlobStore.verified, for whoever may only read the store at `root`.
+
+    Raises:
+        LamplighterError: STORE_CORRUPT.
+    """
+    path = root / _FINAL / digest
+    try:
+        intact = sha256(path.read_bytes()) == digest and not path.is_symlink()
+    except OSError as error:
+        raise LamplighterError(
+            "STORE_CORRUPT", f"The stored file {digest[:12]} cannot be read: {error.strerror}."
+        ) from error
+    if not intact:
+        raise LamplighterError(
+            "STORE_CORRUPT", f"The stored file {digest[:12]} is not what was signed."
+        )
+    return path
 
 
 def _read(path: Path) -> Iterator[bytes]:

@@ -49,6 +49,18 @@ def decode_journal(raw: bytes) -> Document:
         raise ValueError("it is nested too deeply") from error
 
 
+def read_document(path: Path) -> Document | None:
+    """The journal as it stands, for whoever only follows it.
+
+    Returns:
+        None if there is none that can be read.
+    """
+    try:
+        return decode_journal(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
 class Journal:
     """Reads once, remembers, and writes every change before it takes effect.
 

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from lamplighter_server.console import account, approval, doorway
+from lamplighter_server.console import account, approval, doorway, waiting
 from lamplighter_server.console.endpoints import Console, StaticFilesOfOurs, router
 from lamplighter_server.console.pages import STATIC, Pages
 from lamplighter_server.context import Context
@@ -15,4 +15,5 @@ def mount(app: FastAPI, context: Context) -> None:
     app.include_router(doorway.router(context, pages))
     app.include_router(account.router(context, pages))
     app.include_router(approval.router(context, pages))
+    app.include_router(waiting.router(context, pages))
     app.mount("/console/static", StaticFilesOfOurs(directory=STATIC), name="console")

@@ -62,7 +62,9 @@ class Pages:
         alerts = picture.alert_pictures(facts.alerts, observed)
         boxes = {
             "now": {
-                "summary": self.render("summary.html", summary=picture.summary(fleet)),
+                "summary": self.render(
+                    "summary.html", summary=picture.summary(fleet), asking=facts.asking
+                ),
                 "alerts": self.render("alerts.html", alerts=alerts),
                 "rollouts": self.render("rollouts.html", rollouts=pictures, earlier=facts.earlier),
             },

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from lamplighter_server.alerts.models import Alert
 from lamplighter_server.console import lamps, plots
@@ -66,6 +66,7 @@ class Row(NamedTuple):
     """One device in the fleet."""
 
     device: DeviceView
+    link: Literal["online", "offline", "revoked"]
     seen_utc: datetime | None
     labels: list[tuple[str, str]]
     runs: list[Run]
@@ -175,14 +176,19 @@ def _row(device: DeviceView) -> Row:
     runs = [Run(item, lamps.of_running(item), lamps.of_attempt(item)) for item in device.models]
     attention = device.problem is not None or any(run.attempt in lamps.ATTENTION for run in runs)
     labels = sorted(device.labels.items())
-    words = [device.id, "online" if device.online else "offline", *(f"{k}={v}" for k, v in labels)]
+    link: Literal["online", "offline", "revoked"] = (
+        "revoked" if device.revoked_utc else "online" if device.online else "offline"
+    )
+    words = [device.id, link, *(f"{k}={v}" for k, v in labels)]
     words += ["attention"] if attention else []
     for run in runs:
         words += [run.item.model, f"{run.item.model}@{run.item.release}", lamps.WORDS[run.running]]
         words += [lamps.WORDS[run.attempt]] if run.attempt else []
-        words += [run.item.failure.code] if run.item.failure else []
+        causes = (run.item.failure, run.item.waiting)
+        words += [cause.code for cause in causes if cause is not None]
     return Row(
         device=device,
+        link=link,
         seen_utc=_seen(device),
         labels=[label for label in labels if label[0] != "site"],
         runs=runs,

@@ -14,6 +14,7 @@ from lamplighter_server.alerts import service as alerts
 from lamplighter_server.alerts.models import Alert
 from lamplighter_server.assignments import service as assignments
 from lamplighter_server.assignments.models import WantedModel
+from lamplighter_server.claims import service as claims
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.views import DeviceView, view
@@ -45,6 +46,8 @@ class Facts(NamedTuple):
     earlier: Sequence[RolloutView]
     devices: Sequence[DeviceView]
     releases: Sequence[Release]
+    asking: int
+    """Boards that ask to be let in."""
 
 
 class Observed(NamedTuple):
@@ -78,6 +81,7 @@ async def facts(context: Context, scope: Scope) -> Facts:
         for item in await assignments.wanted(session):
             wanted[item.device].append(item)
         published = await releases.ls(session)
+        asking = await claims.pending(session, context.clock(), scope)
     earlier = [summary(row) for row in all_rollouts if row not in shown]
     return Facts(
         alerts=open_alerts,
@@ -85,6 +89,7 @@ async def facts(context: Context, scope: Scope) -> Facts:
         earlier=earlier[:MAX_EARLIER_ROLLOUTS],
         devices=[view(row, wanted[row.id]) for row in rows if row.retired_utc is None],
         releases=published,
+        asking=len(asking),
     )
 
 

@@ -4,40 +4,59 @@ from typing import Annotated, Any
 
 import typer
 
+from lamplighter_server.claims import commands as claims
 from lamplighter_server.cli.api import connect
 from lamplighter_server.cli.arguments import read_label
 from lamplighter_server.cli.output import JsonOption, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Invite devices and look at them.")
+app.command()(claims.approve)
+app.command()(claims.reject)
+app.command()(claims.withdraw_claims)
 
 
 @app.command()
 def invite(
     context: typer.Context,
-    device: Annotated[str, typer.Argument(help="The new device's id.")],
+    device: Annotated[
+        str, typer.Argument(help="The new device's id; none with --claim.", show_default=False)
+    ] = "",
     label: Annotated[
         list[str] | None, typer.Option(help="A label, as in --label site=harbour.")
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="For a new board under a name that is in use.")
     ] = False,
+    claim: Annotated[
+        bool, typer.Option("--claim", help="For any number of boards that 'approve' lets in.")
+    ] = False,
+    days: Annotated[
+        int, typer.Option(min=1, max=3650, help="How long new boards can ask with a claim.")
+    ] = 30,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a one-time invitation for a device.
+    """Make a one-time invitation for a device, or a claim for many.
 
-    With --replace the board that has the name now goes on until the new one has enrolled.
+    With --replace the board that has the name now goes on until the new one has enrolled. A claim
+    may stand in an image of many cards: with it a board can only ask, and 'device approve' decides.
 
     Example: lamplighter device invite camera-7 --label site=harbour
     """
+    if bool(device) == claim:
+        raise typer.BadParameter("Name one device, or say --claim for boards yet unnamed.")
     labels = dict(read_label(text) for text in label or [])
-    body = {"device": device, "labels": labels, "replace": replace}
     with connect(context) as api:
-        reply = api.post("/api/v1/devices/invitations", body)
+        if claim:
+            reply = api.post("/api/v1/claims", {"labels": labels, "days": days})
+        else:
+            body = {"device": device, "labels": labels, "replace": replace}
+            reply = api.post("/api/v1/devices/invitations", body)
     if as_json:
         print_json(reply)
         return
-    typer.echo(f"On {device}, run before {reply['expires_utc']}:", err=True)
-    typer.echo(f"lamplighter-agent enrol {reply['invitation']}")
+    where, name = ("every board", " --name NAME") if claim else (device, "")
+    typer.echo(f"On {where}, run before {reply['expires_utc']}:", err=True)
+    typer.echo(f"lamplighter-agent enrol {reply['invitation']}{name}")
 
 
 @app.command()
@@ -63,12 +82,18 @@ def label(
 def ls(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Retired devices too.")] = False,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="Those that ask to be let in instead.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List every device.
 
     Example: lamplighter device ls --json | jq -r '.[].id'
     """
+    if pending:
+        _ls_pending(context, as_json=as_json)
+        return
     with connect(context) as api:
         devices = api.get("/api/v1/devices" + "?retired=true" * everything)
     if as_json:
@@ -178,6 +203,28 @@ def retire(
         print_json(reply)
         return
     typer.echo(f"{device} is retired; its history is kept.")
+
+
+def _ls_pending(context: typer.Context, *, as_json: bool) -> None:
+    with connect(context) as api:
+        waiting = api.get("/api/v1/claims/pending")
+    if as_json:
+        print_json(waiting)
+        return
+    print_table(
+        ("Device", "Fingerprint", "Labels", "Board", "From", "Asks since"),
+        [
+            (
+                item["device"],
+                item["fingerprint"],
+                _labels(item["labels"]),
+                item["board"],
+                item["address"],
+                item["asked_utc"],
+            )
+            for item in waiting
+        ],
+    )
 
 
 def _presence(device: dict[str, Any]) -> str:

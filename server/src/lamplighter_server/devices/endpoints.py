@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.assignments import service as assignments
-from lamplighter_server.devices import revocation, service
+from lamplighter_server.devices import enrolment, revocation, service
 from lamplighter_server.devices.views import DeviceView, view
 from lamplighter_server.edge import CallerDep, ContextDep, SessionDep
 from lamplighter_server.people.access import Role, requires
@@ -63,7 +63,7 @@ async def post_invitation(
     caller.check_touches(body.labels)
     if (known := await service.find(session, body.device)) is not None:
         caller.check_touches(known.labels)
-    text, expires_utc = await service.invite(
+    text, expires_utc = await enrolment.invite(
         context, session, body.device, body.labels, replace=body.replace
     )
     return InvitationView(device=body.device, invitation=text, expires_utc=expires_utc)

@@ -8,10 +8,12 @@ import lamplighter_server.alerts.models
 import lamplighter_server.assignments.models
 import lamplighter_server.audit.models
 import lamplighter_server.blobs.models
+import lamplighter_server.claims.models
 import lamplighter_server.confidential.models
 import lamplighter_server.devices.models
 import lamplighter_server.drift.models
 import lamplighter_server.outbox.models
+import lamplighter_server.patches.models
 import lamplighter_server.people.models
 import lamplighter_server.releases.models
 import lamplighter_server.rollouts.models

@@ -1,13 +1,13 @@
 """Slows guessing down: per account and per address, exponentially, across restarts."""
 
 import hashlib
-import ipaddress
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.addresses import network_of
 from lamplighter_server.people import repository
 from lamplighter_server.people.models import FailedSignIn
 
@@ -39,13 +39,7 @@ class Key(NamedTuple):
 
 def keys_of(account: str, address: str) -> tuple[Key, Key]:
     """The two keys of an attempt; of an IPv6 address the network counts, which costs as much."""
-    try:
-        ip = ipaddress.ip_address(address)
-        network = ipaddress.ip_network(f"{ip}/{64 if ip.version == 6 else 32}", strict=False)
-    except ValueError:
-        place = address
-    else:
-        place = str(network)
+    place = network_of(address)
     return Key(ACCOUNT, _digest(f"account {account}")), Key(ADDRESS, _digest(f"address {place}"))
 
 

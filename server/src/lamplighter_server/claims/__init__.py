@@ -1,0 +1,1 @@
+"""Claim and approve: a board asks to be let in, and a person who compares fingerprints decides."""
