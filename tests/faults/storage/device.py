@@ -22,7 +22,8 @@ from lamplighter_agent.store.journal import Document, decode_journal
 ROOT: Final = Path(__file__).parents[3]
 #: So long must nothing have changed for an update to be over.
 QUIET_S: Final = 0.15
-TIMEOUT_S: Final = 30.0
+#: No promise of how quick it is: the machine may have other work.
+TIMEOUT_S: Final = 100.0
 
 Agent = subprocess.Popen[bytes]
 
@@ -192,7 +193,8 @@ def kill(agent: Agent) -> None:
 
 
 def _runs(process: psutil.Process) -> bool:
+    """Also threads of a killed process hold its sockets until the last of them has ended."""
     try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
+        return bool(process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
