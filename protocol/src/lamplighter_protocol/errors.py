@@ -365,6 +365,16 @@ CATALOGUE: dict[str, Entry] = {
     "PARITY_REFUSED": Entry(
         422, False, "The converted model answers differently; lower the quantization or the model."
     ),
+    # Validation
+    "GATES_INVALID": Entry(
+        422, False, "Correct the section 'gates'; docs/reference/gates.md has every key."
+    ),
+    "GATE_FAILED": Entry(
+        409,
+        False,
+        "Read what the gates say: 'lamplighter validate FILE'. Better data or a better model "
+        "passes; a person may decide otherwise: 'lamplighter model override'.",
+    ),
     "DATA_INVALID": Entry(
         422, False, "Correct the data; the message names the column and the row."
     ),
