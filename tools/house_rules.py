@@ -18,6 +18,7 @@ SLICES = {
     "confidential",
     "devices",
     "drift",
+    "overrides",
     "patches",
     "people",
     "provenance",

@@ -372,8 +372,8 @@ CATALOGUE: dict[str, Entry] = {
     "GATE_FAILED": Entry(
         409,
         False,
-        "Read what the gates say: 'lamplighter validate FILE'. Better data or a better model "
-        "passes; a person may decide otherwise: 'lamplighter model override'.",
+        "Better data, more held-out rows or a better model may pass. Or a person takes the "
+        "responsibility: publish with --override REASON; 'lamplighter override ls' shows it.",
     ),
     "DATA_INVALID": Entry(
         422, False, "Correct the data; the message names the column and the row."

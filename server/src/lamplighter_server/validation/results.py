@@ -86,10 +86,9 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     """Who else agreed, where four eyes are demanded."""
 
 
-class Validation(msgspec.Struct, frozen=True, kw_only=True):
-    """The part `validation` of `evidence.json`."""
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What publication asks of the evidence."""
 
-    measured: Measured
     gates: tuple[GateResult, ...] = ()
     override: Override | None = None
 
@@ -97,3 +96,9 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     def not_passed(self) -> tuple[GateResult, ...]:
         """The gates that stand in the way."""
         return tuple(result for result in self.gates if result.outcome != "passed")
+
+
+class Validation(Judged, frozen=True, kw_only=True):
+    """The part `validation` of `evidence.json`."""
+
+    measured: Measured
