@@ -23,6 +23,7 @@ from lamplighter_server.publishing.commands import app as keys
 from lamplighter_server.releases.commands import app as model
 from lamplighter_server.rollouts.commands import app as rollout
 from lamplighter_server.training.commands import train
+from lamplighter_server.validation.commands import validate
 
 app = typer.Typer(
     name="lamplighter",
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(demo)
 app.command()(train)
+app.command()(validate)
 app.command()(login)
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")

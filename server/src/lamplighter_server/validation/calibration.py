@@ -5,10 +5,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from lamplighter_server.validation.predictions import Codes, Floats, Predictions
-from lamplighter_server.validation.resampling import Figure, unbounded
+from lamplighter_server.validation.resampling import Draws, Figure
 from lamplighter_server.validation.results import CalibrationBin
 
-BINS: Final = 15
+MAX_BINS: Final = 15
+#: The variance of a share over fewer rows could not be told, and so not subtracted.
+MIN_BIN_ROWS: Final = 30
 
 
 class Bins(NamedTuple):
@@ -28,7 +30,8 @@ class Bins(NamedTuple):
 def bin_rows(p: Predictions) -> Bins:
     """Put the rows into bins by the probability of the class that they were given."""
     confidence = p.answers.max(axis=1).astype(np.float64)
-    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, BINS + 1)[1:-1]))
+    bins = min(MAX_BINS, max(1, p.rows // MIN_BIN_ROWS))
+    edges = np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1]))
     _, position = np.unique(np.searchsorted(edges, confidence, side="left"), return_inverse=True)
     return Bins(position, confidence, (p.labels == p.truth).astype(np.float64))
 
@@ -51,20 +54,33 @@ def error(bins: Bins) -> float:
     more so the fewer the rows. This is the estimator of Kumar, Liang and Ma (2019), Verified
     Uncertainty Calibration, section 4: the variance of each bin's share is subtracted.
     """
-    even = np.ones((1, len(bins.position)))
-    return float(np.sqrt(max(0.0, _squared(bins, even)[0] - _bias(bins))))
+    even, nothing = np.ones((1, len(bins.position))), np.zeros(1)
+    return float(np.sqrt(max(0.0, _squared(bins, even, nothing)[0] - _bias(bins))))
 
 
 def error_draws(bins: Bins) -> Figure:
-    """The same over resamples: weighting adds the variance of the shares once more."""
+    """The same over resamples: weighting adds the variance of the shares once more.
+
+    The imagined row is a wrong answer of the highest confidence.
+    """
     bias = 2 * _bias(bins)
-    return lambda weights, _: unbounded(np.sqrt(np.maximum(_squared(bins, weights) - bias, 0)))
+
+    def figure(weights: Floats, extra: Floats) -> Draws:
+        plain, worse = (
+            np.sqrt(np.maximum(_squared(bins, weights, row) - bias, 0))
+            for row in (np.zeros_like(extra), extra)
+        )
+        return Draws(np.minimum(plain, worse), plain, np.maximum(plain, worse))
+
+    return figure
 
 
-def _squared(bins: Bins, weights: Floats) -> Floats:
+def _squared(bins: Bins, weights: Floats, extra: Floats) -> Floats:
     inside = np.eye(bins.many)[bins.position]
     gaps = weights @ (inside * (bins.confidence - bins.right)[:, None])
     mass = weights @ inside
+    gaps[:, -1] += extra * bins.confidence.max()
+    mass[:, -1] += extra
     squares: Floats = (gaps**2 / mass).sum(axis=1) / mass.sum(axis=1)
     return squares
 

@@ -1,6 +1,6 @@
 """What was measured and judged, as `evidence.json` keeps it: no NaN, no infinity."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -102,3 +102,21 @@ class Validation(Judged, frozen=True, kw_only=True):
     """The part `validation` of `evidence.json`."""
 
     measured: Measured
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What of `evidence.json` a model card tells; the rest is not looked at."""
+
+    model: str
+    release: int | None = None
+    """None for predictions of what is no release yet."""
+    bundle_sha256: str = ""
+    created_utc: str = ""
+    variants: dict[str, dict[str, Any]] = {}
+    """What was measured of each: `size_bytes`, `accuracy` and more."""
+    validation: Validation | None = None
+
+    @property
+    def title(self) -> str:
+        """As it is called."""
+        return self.model if self.release is None else f"{self.model}@{self.release}"
