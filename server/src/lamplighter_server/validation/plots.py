@@ -42,7 +42,7 @@ def calibration(bins: Sequence[CalibrationBin]) -> str:
 
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Rows by true class, columns by given class; the darker, the larger the share of the row."""
-    size = min(40.0, 2 * _SIDE / len(classes))
+    size = min(56.0, 1.5 * _SIDE / len(classes))
     cells = []
     for i, row in enumerate(counts):
         total = sum(row) or 1
@@ -51,7 +51,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
             kind = "hit" if i == j else "miss"
             cells.append(
                 f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{size - 1:.1f}" '
-                f'height="{size - 1:.1f}" fill-opacity="{0.05 + 0.75 * rows / total:.2f}">'
+                f'height="{size - 1:.1f}" fill-opacity="{0.05 + 0.45 * rows / total:.2f}">'
                 f"<title>{escape(classes[i])} given {escape(classes[j])}: {rows}</title></rect>"
             )
             if len(classes) <= _MAX_NUMBERS:

@@ -41,6 +41,10 @@ def mean(per_class: Draws, rows: Array) -> Draws:
         rows: How many rows each class has.
     """
     smallest = int(np.argmin(rows))
-    plain = per_class.plain.mean(axis=1)
-    low, own, high = per_class.at(smallest)
-    return Draws(plain + (low - own) / len(rows), plain, plain + (high - own) / len(rows))
+
+    def with_smallest(own: Floats) -> Floats:
+        values = per_class.plain.copy()
+        values[:, smallest] = own
+        return values.mean(axis=1)
+
+    return Draws(*(with_smallest(own) for own in per_class.at(smallest)))

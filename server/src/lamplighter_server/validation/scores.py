@@ -49,7 +49,7 @@ class Ranking:
         won = (own * (others[:, self._below] + others[:, self._up_to])).sum(axis=1) / 2
         positives, negatives = own.sum(axis=1), others[:, -1]
         smaller = np.minimum(positives, negatives)
-        area = won / (positives * negatives)
+        area = np.minimum(won / (positives * negatives), 1)  # sums are rounded
         return mean_within(area * smaller, smaller, extra, (0, 1))
 
 

@@ -95,14 +95,13 @@ def _measured(measured: Measured) -> Iterator[Table]:
         told = tuple(dict.fromkeys(name for group in fairness.groups for name in group.metrics))
         yield Table(
             f"Groups of {column}",
-            ("Group", "Rows", *told),
+            ("Figure", *(f"{group.name}, {group.rows:,} rows" for group in fairness.groups)),
             [
                 (
-                    group.name,
-                    f"{group.rows:,}",
-                    *(interval(group.metrics.get(name, _TOO_SMALL)) for name in told),
+                    name,
+                    *(interval(group.metrics.get(name, _TOO_SMALL)) for group in fairness.groups),
                 )
-                for group in fairness.groups
+                for name in told
             ],
         )
         yield Table(
@@ -122,7 +121,7 @@ _TOO_SMALL: Final = Estimate(why="too small")
 def interval(figure: Estimate) -> str:
     """A figure with its interval in one cell."""
     value, between = _cells(figure)
-    return f"{value} ({between})" if figure.value is not None else between
+    return f"{value} ({between})" if figure.value is not None else figure.why
 
 
 def _cells(figure: Estimate) -> tuple[str, str]:
