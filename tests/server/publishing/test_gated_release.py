@@ -28,7 +28,7 @@ def evidence(*results: GateResult, override: Override | None = None) -> bytes:
 
 def test_passed_gates_need_nobody(api: Api, established: Path) -> None:
     bundle = make_bundle(1)
-    told = {"model": "digits", "bundle_sha256": bundle.sha256, "reason": None}
+    told: dict[str, Any] = {"model": "digits", "bundle_sha256": bundle.sha256, "reason": None}
     assert settle(api, results=[PASSED], **told) is None
     assert publish_release(api, established, PASSPHRASE, bundle, evidence(PASSED)).release == 1
 
@@ -38,7 +38,11 @@ def test_what_has_not_passed_is_published_by_a_person_only(
     api: Api, established: Path, stopped: GateResult
 ) -> None:
     bundle, results = make_bundle(1), [PASSED, stopped]
-    told = {"model": "digits", "bundle_sha256": bundle.sha256, "results": results}
+    told: dict[str, Any] = {
+        "model": "digits",
+        "bundle_sha256": bundle.sha256,
+        "results": results,
+    }
     with pytest.raises(LamplighterError, match=f"GATE_FAILED.*{stopped.gate}"):
         settle(api, reason=None, **told)
 
@@ -78,8 +82,13 @@ def test_an_override_is_of_one_bundle(api: Api, established: Path) -> None:
 
 
 def test_overrides_are_listed_and_approved_on_the_command_line(api: Api, address: str) -> None:
-    told = {"model": "digits", "bundle_sha256": "c0ffee" + "0" * 58, "results": [FAILED]}
-    settle(api, reason="the field needs it today", **told)
+    settle(
+        api,
+        model="digits",
+        bundle_sha256="c0ffee" + "0" * 58,
+        results=[FAILED],
+        reason="the field needs it today",
+    )
 
     def run(*arguments: str) -> Result:
         common = ["--server", address, "--token", TOKEN, "override"]

@@ -34,6 +34,7 @@ def test_figures_are_those_of_fairlearn_on_the_rows(classified: Make, classes: i
         for name in FIGURES["classification"]:
             figure = disparity.figures[name]
             assert figure.value == pytest.approx(getattr(fairlearn, name)(**told))
+            assert figure.value is not None
             assert figure.low is not None
             assert figure.high is not None
             assert figure.low <= figure.value <= figure.high

@@ -45,6 +45,7 @@ def mean(per_class: Draws, rows: Array) -> Draws:
     def with_smallest(own: Floats) -> Floats:
         values = per_class.plain.copy()
         values[:, smallest] = own
-        return values.mean(axis=1)
+        averaged: Floats = values.mean(axis=1)
+        return averaged
 
     return Draws(*(with_smallest(own) for own in per_class.at(smallest)))
