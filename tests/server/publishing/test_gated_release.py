@@ -104,3 +104,23 @@ def test_overrides_are_listed_and_approved_on_the_command_line(api: Api, address
     unknown = run("approve", "beef")
     assert isinstance(unknown.exception, LamplighterError)
     assert unknown.exception.code == "NOT_FOUND"
+
+
+def test_the_card_of_a_release_comes_from_its_evidence(
+    api: Api, address: str, established: Path, tmp_path: Path
+) -> None:
+    publish_release(api, established, PASSPHRASE, make_bundle(1), evidence_of_release(1))
+
+    def run(*arguments: str) -> Result:
+        common = ["--server", address, "--token", TOKEN, "model", "card"]
+        return CliRunner().invoke(app, [*common, *arguments])
+
+    assert run("digits@1").stdout.startswith("# digits@1\n")
+    page = tmp_path / "card.html"
+    assert run("digits@1", "--output", str(page)).exit_code == 0
+    assert "<h1>digits@1</h1>" in page.read_text()
+    assert run("digits").exit_code == 2
+
+
+def evidence_of_release(release: int) -> bytes:
+    return encode({"model": "digits", "release": release, "variants": {}})

@@ -23,7 +23,7 @@ from lamplighter_server.publishing.commands import app as keys
 from lamplighter_server.releases.commands import app as model
 from lamplighter_server.rollouts.commands import app as rollout
 from lamplighter_server.training.commands import train
-from lamplighter_server.validation.commands import validate
+from lamplighter_server.validation.commands import card_of, validate
 
 app = typer.Typer(
     name="lamplighter",
@@ -43,6 +43,7 @@ device.command()(provenance)
 device.command()(export)
 app.add_typer(device, name="device")
 app.add_typer(data, name="data")
+model.command("card")(card_of)
 app.add_typer(model, name="model")
 app.add_typer(override, name="override")
 app.add_typer(rollout, name="rollout")

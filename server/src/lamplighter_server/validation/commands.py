@@ -78,6 +78,32 @@ def validate(
         )
 
 
+def card_of(
+    context: typer.Context,
+    release: Annotated[str, typer.Argument(help="MODEL@RELEASE.")],
+    output: Annotated[
+        Path | None, typer.Option(help="FILE.html or FILE.md; printed as Markdown without it.")
+    ] = None,
+) -> None:
+    """Tell what a release is worth, for people: its model card, made from its evidence.
+
+    Example: lamplighter model card meter-digits@2 --output card.html
+    """
+    from lamplighter_server.cli.api import connect
+    from lamplighter_server.cli.arguments import read_release
+    from lamplighter_server.files import write_durably
+    from lamplighter_server.validation.files import decode_evidence
+
+    model, number = read_release(release)
+    with connect(context) as api:
+        found = api.get(f"/api/v1/models/{model}/releases/{number}")
+    evidence = decode_evidence(found["evidence"], release)
+    if output is None:
+        typer.echo(_card(Path("card.md"), evidence), nl=False)
+    else:
+        write_durably(output.absolute(), _card(output, evidence).encode(), mode=0o644)
+
+
 def _judge(
     file: Path,
     gates: Path,

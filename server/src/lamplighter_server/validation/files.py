@@ -27,11 +27,28 @@ def read_evidence(path: Path) -> Evidence:
         LamplighterError: SOURCE_UNREADABLE or MESSAGE_MALFORMED.
     """
     try:
-        return msgspec.json.decode(_bytes(path), type=Evidence)
+        document = msgspec.json.decode(_bytes(path))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LamplighterError(
             "MESSAGE_MALFORMED", f"{path.name} is no evidence: {error}."
         ) from error
+    return decode_evidence(document, path.name)
+
+
+def decode_evidence(document: object, name: str) -> Evidence:
+    """What of the evidence a card tells.
+
+    Args:
+        document: The JSON as plain Python objects.
+        name: What it is called in a refusal.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED.
+    """
+    try:
+        return msgspec.convert(document, Evidence)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise LamplighterError("MESSAGE_MALFORMED", f"{name} is no evidence: {error}.") from error
 
 
 def read_gates_file(path: Path) -> Gates:
