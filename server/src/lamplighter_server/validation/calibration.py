@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from lamplighter_server.validation.predictions import Codes, Floats, Predictions
+from lamplighter_server.validation.predictions import Floats, Predictions
 from lamplighter_server.validation.resampling import Draws, Figure
 from lamplighter_server.validation.results import CalibrationBin
 
@@ -16,15 +16,17 @@ MIN_BIN_ROWS: Final = 30
 class Bins(NamedTuple):
     """The held-out rows by confidence, in bins of equally many rows; equal ones stay together."""
 
-    position: Codes
-    """Of each row, shape (n,)."""
+    inside: Floats
+    """Whether a row is in a bin, 0 or 1, shape (n, bins)."""
     confidence: Floats
+    """Shape (n,)."""
     right: Floats
+    """Whether its class was right, 0 or 1, shape (n,)."""
 
-    @property
-    def many(self) -> int:
-        """How many bins there are."""
-        return int(self.position.max()) + 1
+    def means(self, values: Floats) -> Floats:
+        """The mean of each bin."""
+        found: Floats = values @ self.inside / self.inside.sum(axis=0)
+        return found
 
 
 def bin_rows(p: Predictions) -> Bins:
@@ -33,17 +35,17 @@ def bin_rows(p: Predictions) -> Bins:
     bins = min(MAX_BINS, max(1, p.rows // MIN_BIN_ROWS))
     edges = np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)[1:-1]))
     _, position = np.unique(np.searchsorted(edges, confidence, side="left"), return_inverse=True)
-    return Bins(position, confidence, (p.labels == p.truth).astype(np.float64))
+    right = (p.labels == p.truth).astype(np.float64)
+    return Bins(np.eye(int(position.max()) + 1)[position], confidence, right)
 
 
 def curve(bins: Bins) -> tuple[CalibrationBin, ...]:
     """Confidence and accuracy of every bin."""
-    rows = np.bincount(bins.position)
-    confidence = np.bincount(bins.position, bins.confidence) / rows
-    accuracy = np.bincount(bins.position, bins.right) / rows
+    rows = bins.inside.sum(axis=0)
+    means = bins.means(bins.confidence), bins.means(bins.right)
     return tuple(
         CalibrationBin(rows=int(n), confidence=float(c), accuracy=float(a))
-        for n, c, a in zip(rows, confidence, accuracy, strict=True)
+        for n, c, a in zip(rows, *means, strict=True)
     )
 
 
@@ -54,8 +56,9 @@ def error(bins: Bins) -> float:
     more so the fewer the rows. This is the estimator of Kumar, Liang and Ma (2019), Verified
     Uncertainty Calibration, section 4: the variance of each bin's share is subtracted.
     """
-    even, nothing = np.ones((1, len(bins.position))), np.zeros(1)
-    return float(np.sqrt(max(0.0, _squared(bins, even, nothing)[0] - _bias(bins))))
+    gaps = bins.means(bins.confidence - bins.right)
+    squared = gaps**2 @ bins.inside.sum(axis=0) / len(bins.inside)
+    return float(np.sqrt(max(0.0, squared - _bias(bins))))
 
 
 def error_draws(bins: Bins) -> Figure:
@@ -64,32 +67,28 @@ def error_draws(bins: Bins) -> Figure:
     The imagined row is a wrong answer of the highest confidence.
     """
     bias = 2 * _bias(bins)
+    apart = bins.inside * (bins.confidence - bins.right)[:, None]
+    surest = bins.confidence.max()
 
     def figure(weights: Floats, extra: Floats) -> Draws:
-        plain, worse = (
-            np.sqrt(np.maximum(_squared(bins, weights, row) - bias, 0))
-            for row in (np.zeros_like(extra), extra)
-        )
-        return Draws(np.minimum(plain, worse), plain, np.maximum(plain, worse))
+        gaps, mass = weights @ apart, weights @ bins.inside
+        plain = _root(gaps, mass, bias)
+        gaps[:, -1] += extra * surest
+        mass[:, -1] += extra
+        wrong = _root(gaps, mass, bias)
+        return Draws(np.minimum(plain, wrong), plain, np.maximum(plain, wrong))
 
     return figure
 
 
-def _squared(bins: Bins, weights: Floats, extra: Floats) -> Floats:
-    inside = np.eye(bins.many)[bins.position]
-    gaps = weights @ (inside * (bins.confidence - bins.right)[:, None])
-    mass = weights @ inside
-    gaps[:, -1] += extra * bins.confidence.max()
-    mass[:, -1] += extra
-    squares: Floats = (gaps**2 / mass).sum(axis=1) / mass.sum(axis=1)
-    return squares
+def _root(gaps: Floats, mass: Floats, bias: float) -> Floats:
+    squared = (gaps**2 / mass).sum(axis=1) / mass.sum(axis=1)
+    root: Floats = np.sqrt(np.maximum(squared - bias, 0))
+    return root
 
 
 def _bias(bins: Bins) -> float:
     """The sum of the variances of the bins' mean gaps, each weighted by its share of rows."""
-    rows = np.bincount(bins.position)
-    gap = bins.confidence - bins.right
-    means = np.bincount(bins.position, gap) / rows
-    squares = np.bincount(bins.position, (gap - means[bins.position]) ** 2)
-    variance = squares / np.maximum(rows - 1, 1) / rows
-    return float((rows * variance).sum() / rows.sum())
+    rows, gaps = bins.inside.sum(axis=0), bins.confidence - bins.right
+    squares = (gaps - bins.inside @ bins.means(gaps)) ** 2 @ bins.inside
+    return float((squares / np.maximum(rows - 1, 1)).sum() / rows.sum())
