@@ -18,6 +18,7 @@ SLICES = {
     "confidential",
     "devices",
     "drift",
+    "history",
     "overrides",
     "patches",
     "people",

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from lamplighter_server.cli.api import connect
+from lamplighter_server.cli.arguments import ReleaseArgument, find_release
 from lamplighter_server.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def validate(
 
 def card_of(
     context: typer.Context,
-    release: Annotated[str, typer.Argument(help="MODEL@RELEASE.")],
+    release: ReleaseArgument,
     output: Annotated[
         Path | None, typer.Option(help="FILE.html or FILE.md; printed as Markdown without it.")
     ] = None,
@@ -89,13 +91,11 @@ def card_of(
 
     Example: lamplighter model card meter-digits@2 --output card.html
     """
-    from lamplighter_server.cli.api import connect
-    from lamplighter_server.cli.arguments import read_release
     from lamplighter_server.files import write_durably
     from lamplighter_server.validation.files import decode_evidence
 
-    model, number = read_release(release)
     with connect(context) as api:
+        model, number = find_release(api, release)
         found = api.get(f"/api/v1/models/{model}/releases/{number}")
     evidence = decode_evidence(found["evidence"], release)
     if output is None:
