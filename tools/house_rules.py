@@ -19,6 +19,7 @@ SLICES = {
     "devices",
     "drift",
     "history",
+    "overrides",
     "patches",
     "people",
     "provenance",

@@ -389,6 +389,16 @@ CATALOGUE: dict[str, Entry] = {
     "PARITY_REFUSED": Entry(
         422, False, "The converted model answers differently; lower the quantization or the model."
     ),
+    # Validation
+    "GATES_INVALID": Entry(
+        422, False, "Correct the section 'gates'; docs/reference/gates.md has every key."
+    ),
+    "GATE_FAILED": Entry(
+        409,
+        False,
+        "Better data, more held-out rows or a better model may pass. Or a person takes the "
+        "responsibility: publish with --override REASON; 'lamplighter override ls' shows it.",
+    ),
     "DATA_INVALID": Entry(
         422, False, "Correct the data; the message names the column and the row."
     ),

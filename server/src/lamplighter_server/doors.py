@@ -25,6 +25,7 @@ from lamplighter_server.figures import endpoints as figures
 from lamplighter_server.headers import SecureHeaders
 from lamplighter_server.history import endpoints as history
 from lamplighter_server.limits import BodyLimit
+from lamplighter_server.overrides import endpoints as overrides
 from lamplighter_server.people import endpoints as people
 from lamplighter_server.people.access import Role, requires
 from lamplighter_server.people.credentials import Credentials
@@ -44,6 +45,7 @@ _SLICES: Final = (
     devices,
     claims,
     releases,
+    overrides,
     blobs,
     confidential,
     trust,

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_server.data.declaration import MAX_FILE_BYTES, Declaration, read_declaration
+from lamplighter_server.data.declaration import Declaration, read_declaration
+from lamplighter_server.plain_yaml import MAX_BYTES
 
 FILE = b"""
 retention_days: 365
@@ -56,7 +57,7 @@ def test_anything_else_is_refused_with_the_place(raw: bytes) -> None:
 
 def test_a_huge_file_is_not_parsed() -> None:
     with pytest.raises(LamplighterError) as caught:
-        read_declaration(b" " * (MAX_FILE_BYTES + 1))
+        read_declaration(b" " * (MAX_BYTES + 1))
     assert caught.value.code == "MESSAGE_TOO_LARGE"
 
 

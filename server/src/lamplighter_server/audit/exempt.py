@@ -42,6 +42,8 @@ EXEMPT: Final[dict[str, str]] = {
     "drift_mark": "how far windows have been judged; what was found is an alert",
     "event": _TELEMETRY,
     "failed_sign_in": _VISITS,
+    "gate_override.approved_utc": _OWN_TIME,
+    "gate_override.asked_utc": _OWN_TIME,
     "invitation.token_sha256": _SECRET,
     "outbox": _QUEUE,
     "patch": "another form of what is published",

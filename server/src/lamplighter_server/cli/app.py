@@ -14,6 +14,7 @@ from lamplighter_server.data.commands import app as data
 from lamplighter_server.demo.commands import demo
 from lamplighter_server.devices.commands import app as device
 from lamplighter_server.drift.commands import app as drift
+from lamplighter_server.overrides.commands import app as override
 from lamplighter_server.people.commands import login
 from lamplighter_server.people.commands import token_app as token
 from lamplighter_server.people.commands import user_app as user
@@ -22,6 +23,7 @@ from lamplighter_server.publishing.commands import app as keys
 from lamplighter_server.releases.commands import app as model
 from lamplighter_server.rollouts.commands import app as rollout
 from lamplighter_server.training.commands import train
+from lamplighter_server.validation.commands import card_of, validate
 
 app = typer.Typer(
     name="lamplighter",
@@ -32,6 +34,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(demo)
 app.command()(train)
+app.command()(validate)
 app.command()(login)
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
@@ -40,7 +43,9 @@ device.command()(provenance)
 device.command()(export)
 app.add_typer(device, name="device")
 app.add_typer(data, name="data")
+model.command("card")(card_of)
 app.add_typer(model, name="model")
+app.add_typer(override, name="override")
 app.add_typer(rollout, name="rollout")
 app.add_typer(alert, name="alert")
 app.add_typer(drift, name="drift")

@@ -4,15 +4,14 @@ docs/reference/dataset-file.md describes the file.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
-import yaml
 
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.data.schema import Kind, Role
+from lamplighter_server.plain_yaml import read_yaml
 
-MAX_FILE_BYTES: Final = 256 * 1024
 SUFFIX: Final = ".yaml"
 """The file beside `readings.csv` is `readings.csv.yaml`."""
 
@@ -72,26 +71,14 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return msgspec.structs.replace(self, columns=columns, retention_days=days)
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """Plain YAML: an alias could name a huge value many times over."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's own types
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
-
-
 def read_declaration(raw: bytes) -> Declaration:
     """Read the YAML file.
 
     Raises:
         LamplighterError: MESSAGE_TOO_LARGE, or DATA_INVALID with the place that is wrong.
     """
-    if len(raw) > MAX_FILE_BYTES:
-        raise LamplighterError("MESSAGE_TOO_LARGE", f"The YAML file has {len(raw)} bytes.")
     try:
-        document = yaml.load(raw, _Loader)  # noqa: S506 - a SafeLoader
-        return msgspec.convert(document or {}, Declaration)
-    except (yaml.YAMLError, msgspec.ValidationError, ValueError, RecursionError) as error:
+        return msgspec.convert(read_yaml(raw), Declaration)
+    except (msgspec.ValidationError, ValueError) as error:
         text = " ".join(str(error).split())
         raise LamplighterError("DATA_INVALID", f"The dataset's YAML file: {text}.") from error

@@ -14,6 +14,7 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import check_name, evidence_target, manifest_target
 from lamplighter_server.blobs.objects import ObjectStore
 from lamplighter_server.context import Context
+from lamplighter_server.overrides import service as overrides
 from lamplighter_server.releases.models import Alias, Release
 from lamplighter_server.trust import service as trust
 
@@ -36,7 +37,8 @@ async def publish(
     Raises:
         LamplighterError: RELEASE_IMMUTABLE if the number is taken; NOT_FOUND or BLOB_REFUSED if a
             file is missing or of another length; MESSAGE_MALFORMED, CAPABILITY_MISSING or
-            TRUST_REFUSED if the manifest is not the one that was announced and signed; and what
+            TRUST_REFUSED if the manifest is not the one that was announced and signed; GATE_FAILED
+            or APPROVAL_MISSING if a gate has not passed and nobody has overridden it; and what
             trust.service.accept_roles raises.
     """
     former = await _find(session, model, number)
@@ -57,6 +59,7 @@ async def publish(
         )
     _check_complete(context.objects, manifest)
     evidence = _read_evidence(evidence_raw)
+    await overrides.check(context, session, manifest_sha256, evidence)
     path = manifest_target(model, number)
     contents = {path: manifest_raw, evidence_target(model, number): evidence_raw}
     await trust.accept_roles(context, session, {role: targets}, contents)
