@@ -1,5 +1,6 @@
 """Where the story plays: one server, its broker, N agents and their cameras, on this machine."""
 
+import contextlib
 import os
 import secrets
 import socket
@@ -61,10 +62,11 @@ def require(condition: bool, sentence: str) -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback interface that nobody uses now, and that no connection is given."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", 20_000 + secrets.randbelow(10_000)))
+            return int(probe.getsockname()[1])
 
 
 @dataclass
