@@ -115,11 +115,12 @@ class Api:
 def connect(context: typer.Context) -> Api:
     """The server that the options of the root command or the environment name."""
     options: dict[str, str | None] = context.obj
-    token = options["token"] or _stored_token()
+    token = options["token"] or read_stored_token()
     return Api(options["server"] or DEFAULT_SERVER, token)
 
 
-def _stored_token() -> str:
+def read_stored_token() -> str:
+    """The token that `up` wrote on this machine; empty if there is none."""
     folder = os.environ.get("LAMPLIGHTER_DATA_DIR", DEFAULT_DATA_DIR)
     try:
         return (Path(folder).expanduser() / "admin.token").read_text().strip()
