@@ -6,8 +6,9 @@ from sklearn.pipeline import Pipeline
 from tests.converters.conftest import Arrays
 
 from lamplighter_converters import parity
-from lamplighter_converters.convert import to_onnx
-from lamplighter_converters.quantize import to_int8
+from lamplighter_converters.estimators.convert import to_onnx
+from lamplighter_converters.estimators.inputs import Inputs
+from lamplighter_converters.quantize.int8 import to_int8
 from lamplighter_converters.session import run
 from lamplighter_protocol.errors import LamplighterError
 
@@ -39,7 +40,7 @@ def test_int8_is_the_same_bytes_every_time(network_onnx: bytes, digits: Arrays) 
 
 def test_trees_stay_float_and_the_reason_is_given(digits: Arrays) -> None:
     forest = RandomForestClassifier(n_estimators=3, random_state=1).fit(*digits)
-    raw = to_onnx(forest, input_name="image", features=64)
+    raw = to_onnx(forest, Inputs.matrix("image", 64))
     with pytest.raises(LamplighterError, match="no matrix product") as refused:
         to_int8(raw, {"image": digits[0]})
     assert refused.value.code == "CONVERSION_REFUSED"

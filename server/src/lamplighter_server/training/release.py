@@ -12,11 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from lamplighter_converters import golden, parity, reference
-from lamplighter_converters.convert import LABEL, PROBABILITIES, to_onnx
+from lamplighter_converters import golden, reference
+from lamplighter_converters.estimators.convert import to_onnx
+from lamplighter_converters.estimators.inputs import Inputs
+from lamplighter_converters.estimators.task import LABEL, PROBABILITIES
 from lamplighter_converters.pack import Bundle, pack
-from lamplighter_converters.quantize import to_int8
-from lamplighter_converters.session import Answers, run
+from lamplighter_converters.parity.answers import Answers, read_answers
+from lamplighter_converters.parity.compare import Parity, Tolerance, compare, require
+from lamplighter_converters.quantize.int8 import to_int8
+from lamplighter_converters.session import Outputs, run
 from lamplighter_protocol.bundle import (
     ClassOutput,
     Golden,
@@ -69,7 +73,7 @@ def build_release(done: Run, release: int, health: HealthPolicy | None = None) -
         LamplighterError: CONVERSION_REFUSED or PARITY_REFUSED.
     """
     train, held_out, image = done.train, done.held_out, done.train.image
-    exact = to_onnx(done.estimator, input_name=image.tensor, features=train.images.shape[1])
+    exact = to_onnx(done.estimator, Inputs.matrix(image.tensor, train.images.shape[1]))
     models = {FLOAT: exact, INT8: to_int8(exact, {image.tensor: train.images})}
     with threadpool_limits(limits=1):
         probabilities = done.estimator.predict_proba(held_out.images)
@@ -128,23 +132,17 @@ def build_release(done: Run, release: int, health: HealthPolicy | None = None) -
     return BuiltRelease(bundle, _evidence(done, bundle, answers, parities))
 
 
-def _check(
-    name: str, answers: Answers, probabilities: Array, min_agreement: float
-) -> parity.Parity:
-    found = parity.compare(
-        name,
-        labels=answers[LABEL],
-        probabilities=answers[PROBABILITIES],
-        reference=(probabilities.argmax(axis=1), probabilities),
+def _check(name: str, outputs: Outputs, probabilities: Array, min_agreement: float) -> Parity:
+    wanted = Answers(probabilities, probabilities.argmax(axis=1))
+    tolerance = (
+        Tolerance(min_agreement=1.0, max_error=TOLERANCE_ABS[FLOAT])
+        if name == FLOAT
+        else Tolerance(min_agreement=min_agreement, max_error=1.0)
     )
-    if name == FLOAT:
-        parity.require(found, min_agreement=1.0, max_abs_difference=TOLERANCE_ABS[FLOAT])
-    else:
-        parity.require(found, min_agreement=min_agreement, max_abs_difference=1.0)
-    return found
+    return require(compare(name, read_answers("classification", outputs), wanted), tolerance)
 
 
-def _golden(done: Run, answers: dict[str, Answers], rows: Array) -> bytes:
+def _golden(done: Run, answers: dict[str, Outputs], rows: Array) -> bytes:
     arrays = {done.train.image.tensor: done.held_out.images[rows]}
     for name, outputs in answers.items():
         arrays |= {f"{name}/{tensor}": values[rows] for tensor, values in outputs.items()}
@@ -152,7 +150,7 @@ def _golden(done: Run, answers: dict[str, Answers], rows: Array) -> bytes:
 
 
 def _evidence(
-    done: Run, bundle: Bundle, answers: dict[str, Answers], parities: list[parity.Parity]
+    done: Run, bundle: Bundle, answers: dict[str, Outputs], parities: list[Parity]
 ) -> dict[str, Any]:
     held_out = done.held_out.labels
     packages = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy")

@@ -1,0 +1,174 @@
+"""Which form of int8 a model gets, if any: measured, within what was declared, or float.
+
+What was measured on one kind of processor decides for that kind. A choice is recorded, so that a
+release can be built again without measuring again: `apply` takes what `choose` found.
+"""
+
+import platform
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from lamplighter_converters.estimators.task import Task
+from lamplighter_converters.parity.answers import Array, read_answers
+from lamplighter_converters.parity.compare import Parity, Tolerance, compare, require
+from lamplighter_converters.quantize.int8 import to_dynamic_int8, to_int8
+from lamplighter_converters.quantize.latency import latency_ratios
+from lamplighter_converters.session import OnnxSession
+from lamplighter_protocol.errors import LamplighterError
+
+Recipe = Literal["float", "static", "static-per-channel", "dynamic"]
+Tensors = Mapping[str, Array]
+_ALONE_ROWS: Final = 32
+
+INT8: Final[dict[Recipe, Callable[[bytes, Tensors], bytes]]] = {
+    "static": to_int8,
+    "static-per-channel": lambda raw, rows: to_int8(raw, rows, per_channel=True),
+    "dynamic": lambda raw, _: to_dynamic_int8(raw),
+}
+
+
+class Goal(msgspec.Struct, frozen=True, kw_only=True):
+    """When int8 pays; ratios to the float model."""
+
+    max_latency_ratio: float = 1.0
+    max_size_ratio: float = 0.9
+    max_batch_shift: float = 0.01
+    """How far an answer may move with the rows that are asked beside it (ADR 8)."""
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One recipe, what it gives and what it costs beside the float model."""
+
+    recipe: Recipe
+    kept_out: str | None
+    """Why it is not taken; None if it may be."""
+    size_ratio: float | None = None
+    latency_ratio: float | None = None
+    batch_shift: float | None = None
+    parity: Parity | None = None
+    """Against the float model."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The recipe that was taken on one kind of processor, and why."""
+
+    recipe: Recipe
+    reason: str
+    machine: str
+    candidates: tuple[Candidate, ...]
+
+
+def apply(recipe: Recipe, raw: bytes, calibration: Tensors) -> bytes:
+    """The model by a recipe; the same input gives the same bytes.
+
+    Raises:
+        LamplighterError: CONVERSION_REFUSED with the reason.
+    """
+    return raw if recipe == "float" else INT8[recipe](raw, calibration)
+
+
+def choose(
+    raw: bytes,
+    *,
+    task: Task,
+    calibration: Tensors,
+    held_out: Tensors,
+    tolerance: Tolerance,
+    goal: Goal | None = None,
+) -> Choice:
+    """Try every recipe against the float model and take what pays, or float with the reason.
+
+    Args:
+        raw: The float model.
+        task: What it answers.
+        calibration: Rows to find scales on, by input tensor.
+        held_out: Other rows to compare on.
+        tolerance: What a variant may lose against the float model.
+        goal: When int8 pays.
+
+    Raises:
+        LamplighterError: CONVERSION_REFUSED if the runtime refuses the float model.
+    """
+    goal = goal or Goal()
+    base = OnnxSession(raw)
+    wanted = read_answers(task, base.run(held_out))
+    one = {name: rows[:1] for name, rows in held_out.items()}
+    candidates: dict[Recipe, Candidate] = {}
+    sessions: dict[Recipe, OnnxSession] = {}
+    for recipe in INT8:
+        try:
+            made = apply(recipe, raw, calibration)
+            session = OnnxSession(made)
+            parity = compare(recipe, read_answers(task, session.run(held_out)), wanted)
+        except LamplighterError as error:
+            candidates[recipe] = Candidate(recipe=recipe, kept_out=error.sentence)
+            continue
+        sessions[recipe] = session
+        candidates[recipe] = Candidate(
+            recipe=recipe,
+            kept_out=None,
+            size_ratio=round(len(made) / len(raw), 3),
+            batch_shift=_batch_shift(session, task, held_out),
+            parity=parity,
+        )
+    ratios = latency_ratios(
+        lambda: base.run(one), {name: partial(own.run, one) for name, own in sessions.items()}
+    )
+    for recipe, ratio in ratios.items():
+        measured = msgspec.structs.replace(candidates[recipe], latency_ratio=ratio)
+        candidates[recipe] = judge(measured, tolerance, goal)
+    return decide(tuple(candidates.values()))
+
+
+def judge(measured: Candidate, tolerance: Tolerance, goal: Goal) -> Candidate:
+    """The same candidate, kept out with the reason if it loses too much or does not pay."""
+    reason = None
+    parity, latency, size = measured.parity, measured.latency_ratio, measured.size_ratio
+    if parity is None or latency is None or size is None or measured.batch_shift is None:
+        reason = "It was not measured."
+    elif not measured.batch_shift <= goal.max_batch_shift:
+        reason = f"The rows of a batch move each other's answers by {measured.batch_shift:.2g}."
+    elif not latency <= goal.max_latency_ratio:
+        reason = f"It takes {latency:.2f} of the float model's time."
+    elif not size <= goal.max_size_ratio:
+        reason = f"It takes {size:.2f} of the float model's size."
+    else:
+        try:
+            require(parity, tolerance)
+        except LamplighterError as error:
+            reason = error.sentence
+    return msgspec.structs.replace(measured, kept_out=reason)
+
+
+def decide(candidates: tuple[Candidate, ...]) -> Choice:
+    """The fastest candidate that was not kept out; of equally fast ones the smallest."""
+
+    def rank(candidate: Candidate) -> tuple[float, float]:
+        return round(candidate.latency_ratio or 0, 1), candidate.size_ratio or 0
+
+    able = sorted((one for one in candidates if one.kept_out is None), key=rank)
+    if able:
+        best = able[0]
+        recipe: Recipe = best.recipe
+        reason = f"{best.latency_ratio:.2f} of the time and {best.size_ratio:.2f} of the size."
+    else:
+        recipe = "float"
+        reason = " ".join(f"{one.recipe}: {one.kept_out}" for one in candidates)
+    return Choice(recipe=recipe, reason=reason, machine=platform.machine(), candidates=candidates)
+
+
+def _batch_shift(session: OnnxSession, task: Task, rows: Tensors) -> float:
+    """How far answers in a batch lie from the same rows asked alone."""
+    few = {name: values[:_ALONE_ROWS] for name, values in rows.items()}
+    together = read_answers(task, session.run(few)).numbers
+    alone = np.concatenate(
+        [
+            read_answers(task, session.run({name: values[at : at + 1] for name, values in few.items()})).numbers
+            for at in range(len(together))
+        ]
+    )
+    return float((np.abs(alone - together) / np.maximum(1, np.abs(together))).max())

@@ -1,0 +1,112 @@
+"""int8 with scales found on calibration rows: weights and activations, as QDQ pairs."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
+
+from lamplighter_converters.onnx_bytes import canonical_bytes, parse
+from lamplighter_converters.quantize.lower import lower
+from lamplighter_protocol.errors import LamplighterError
+
+Array = npt.NDArray[Any]
+
+CALIBRATION_ROWS: Final = 500
+_BATCH_ROWS: Final = 50
+_PRODUCTS: Final = frozenset({"MatMul", "Gemm", "Conv"})
+
+
+def to_int8(
+    raw: bytes, calibration: Mapping[str, Array], *, per_channel: bool = False
+) -> bytes:
+    """Quantize with fixed scales: the answer to a row does not depend on its companions.
+
+    Args:
+        raw: A float ONNX model; it is not changed. Linear models are lowered first.
+        calibration: Typical rows by input tensor, all finite; the first CALIBRATION_ROWS are used.
+        per_channel: Whether each column of a weight has a scale of its own.
+
+    Raises:
+        LamplighterError: CONVERSION_REFUSED with the reason.
+    """
+    if not calibration or not all(
+        len(rows) and np.isfinite(rows).all()
+        for rows in calibration.values()
+        if rows.dtype.kind == "f"
+    ):
+        raise LamplighterError("CONVERSION_REFUSED", "Calibration needs rows, all of them finite.")
+    return _quantize(
+        raw,
+        lambda source, target: quantize_static(
+            source,
+            target,
+            _Rows(calibration),
+            op_types_to_quantize=[*sorted(_PRODUCTS), "Add"],
+            per_channel=per_channel,
+        ),
+    )
+
+
+def to_dynamic_int8(raw: bytes) -> bytes:
+    """Quantize weights now and activations while the model runs, by the largest of each batch.
+
+    Raises:
+        LamplighterError: CONVERSION_REFUSED with the reason.
+    """
+    return _quantize(
+        raw,
+        lambda source, target: quantize_dynamic(
+            source, target, op_types_to_quantize=sorted(_PRODUCTS)
+        ),
+    )
+
+
+def _quantize(raw: bytes, quantize: Callable[[Path, Path], None]) -> bytes:
+    lowered = lower(raw)
+    if not {node.op_type for node in parse(lowered).graph.node} & _PRODUCTS:
+        raise LamplighterError(
+            "CONVERSION_REFUSED", "The graph holds no matrix product that int8 could shrink."
+        )
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
+        source.write_bytes(lowered)
+        try:
+            quantize(source, target)
+        except Exception as error:  # the errors of quantizer and runtime have no common root
+            raise LamplighterError(
+                "CONVERSION_REFUSED", f"The graph cannot be quantized: {error}."
+            ) from error
+        return canonical_bytes(onnx.load(target))
+
+
+class _Rows(CalibrationDataReader):  # type: ignore[misc] # the library has no types
+    def __init__(self, rows: Mapping[str, Array]) -> None:
+        starts = range(0, min(CALIBRATION_ROWS, *map(len, rows.values())), _BATCH_ROWS)
+        self._batches = iter(
+            [
+                {name: values[at : at + _BATCH_ROWS] for name, values in rows.items()}
+                for at in starts
+            ]
+        )
+
+    def get_next(self) -> dict[str, Array] | None:
+        return next(self._batches, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer advises on the root logger at every call."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
