@@ -52,10 +52,11 @@ docs: $(DEV) ## Build the documentation strictly into site/
 	@$(BIN)/mkdocs build --strict --quiet
 
 bench: $(DEV) ## Run one benchmark: make bench NAME=story
-	@$(BIN)/python benchmarks/$(NAME).py $(ARGS)
+	@$(BIN)/python benchmarks/$(subst -,_,$(NAME)).py $(ARGS)
 
-conformance: $(DEV) ## Run our conformance tests and the public suite for TUF clients
+conformance: $(DEV) ## Run our conformance tests, public clients of serving and the public TUF suite
 	@$(BIN)/pytest tests/conformance $(ARGS)
+	@sh tools/serving_clients.sh
 	@sh tools/tuf_conformance.sh
 
 fuzz: $(DEV) ## Fuzz every decoder: make fuzz [ARGS="--seconds 600 --only manifest"]

@@ -74,10 +74,20 @@ class SimulatedDevice:
     async def pull(self, blob: BlobRef) -> None:
         """Pull and store the whole blob."""
         partial = self._store.partial(blob)
-        self._puller = ChunkPuller(partial, self._topics, self._link, _refused)
+        self._puller = ChunkPuller(partial, self._topics, self._link, _Free(), _refused)
         await self._puller.run()
         partial.finish()
         partial.close()
+
+
+class _Free:
+    """No limit on what may come."""
+
+    def admit(self, size_bytes: int) -> float:  # noqa: ARG002
+        return 0.0
+
+    def arrived(self, size_bytes: int) -> None:
+        """Nothing is counted."""
 
 
 def _refused(error: Exception) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -44,6 +45,18 @@ def publish(
     text = json.dumps(document, indent=2, sort_keys=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
     print(text)
+
+
+def program(name: str) -> str:
+    """A program that may lie where only root looks.
+
+    Raises:
+        FileNotFoundError: It is not installed.
+    """
+    found = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+    if found is None:
+        raise FileNotFoundError(f"{name} is not installed")
+    return found
 
 
 def progress(text: str) -> None:

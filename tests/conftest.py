@@ -4,9 +4,11 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.softhsm import SoftHsm
 
 settings.register_profile(
     "lamplighter",
@@ -45,3 +47,14 @@ def free_port() -> Callable[[], int]:
             return int(probe.getsockname()[1])
 
     return pick
+
+
+@pytest.fixture
+def softhsm(
+    tmp_path: Path, require_program: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> SoftHsm:
+    """A real PKCS#11 module with one token and no key."""
+    hsm = SoftHsm(require_program("softhsm2-util"), tmp_path / "softhsm")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(hsm.config))
+    hsm.add_token()
+    return hsm

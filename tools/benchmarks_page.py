@@ -13,6 +13,7 @@ Each figure is made by one command, beside what it is compared with in the same 
 figures say little about other machines; ratios and memory carry over roughly. Nothing here ran on
 a Raspberry Pi yet.
 """
+MARK = "\n## "
 
 
 def rows(values: dict[str, Any], prefix: str = "") -> list[str]:
@@ -28,14 +29,14 @@ def rows(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 def section(result: dict[str, Any]) -> str:
     """One benchmark."""
-    source = (ROOT / "benchmarks" / f"{result['name']}.py").read_text()
+    source = (ROOT / "benchmarks" / f"{result['name'].replace('-', '_')}.py").read_text()
     about = ast.get_docstring(ast.parse(source)) or ""
     machine, versions = result["machine"], result["versions"]
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
     board = f"{machine['cores']} cores of {machine['cpu']} ({machine['machine']})"
     return "\n".join(
         [
-            f"\n## {result['name']}\n",
+            f"{MARK}{result['name']}\n",
             about,
             f"\n```sh\n{result['command']}\n```\n",
             "| Figure | Value |",
@@ -48,12 +49,14 @@ def section(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the page."""
-    results = [
-        json.loads(path.read_text()) for path in sorted(ROOT.glob("benchmarks/results/*.json"))
-    ]
-    (ROOT / "docs/benchmarks.md").write_text(HEAD + "".join(map(section, results)))
-    print(f"docs/benchmarks.md written from {len(results)} results")
+    """Renew the sections of what was measured here; the others stay."""
+    page = ROOT / "docs/benchmarks.md"
+    _, *kept = page.read_text().split(MARK)
+    sections = {text.partition("\n")[0]: MARK + text for text in kept}
+    results = [json.loads(path.read_text()) for path in ROOT.glob("benchmarks/results/*.json")]
+    sections |= {result["name"]: section(result) for result in results}
+    page.write_text(HEAD + "".join(text for _, text in sorted(sections.items())))
+    print(f"docs/benchmarks.md: {len(results)} of {len(sections)} sections renewed")
 
 
 if __name__ == "__main__":

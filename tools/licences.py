@@ -1,8 +1,10 @@
 """Refuse dependencies whose licence the project could not be distributed with."""
 
+import re
 import sys
 from email.message import Message
 from importlib import metadata
+from pathlib import Path
 from typing import cast
 
 ALLOWED = (
@@ -10,9 +12,15 @@ ALLOWED = (
     "public domain", "zlib", "hpnd", "0bsd", "cc0",
 )  # fmt: skip
 #: Packages whose metadata names no licence; each was read in its repository.
-READ_BY_HAND = {
-    "paho-mqtt": "EPL-2.0 OR BSD-3-Clause",
+READ_BY_HAND = {"paho-mqtt": "EPL-2.0 OR BSD-3-Clause"}
+#: Weak copyleft that DVC brings: nobody gets it who did not ask for the extra `dvc`.
+ONLY_OPTIONAL = {
+    "asyncssh": "EPL-2.0 OR GPL-2.0-or-later",
+    "grandalf": "GPL-2.0 OR EPL-1.0",
+    "pygit2": "GPL-2.0 with linking exception",
+    "zc.lockfile": "ZPL-2.1",
 }
+RUNTIME_LOCK = Path(__file__).parent.parent / "requirements.lock"
 
 
 def licence_of(package: Message) -> str:
@@ -25,11 +33,19 @@ def licence_of(package: Message) -> str:
     return str(named).lower()
 
 
+def canonical(name: str) -> str:
+    """A package's name as lock files spell it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def main() -> int:
     """Check every installed distribution."""
+    installed_by_default = set(re.findall(r"^([\w.-]+)==", RUNTIME_LOCK.read_text(), re.MULTILINE))
     bad = []
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"]
+        if name in ONLY_OPTIONAL and canonical(name) not in installed_by_default:
+            continue
         licence = READ_BY_HAND.get(name, licence_of(cast("Message", distribution.metadata))).lower()
         if not any(word in licence for word in ALLOWED):
             bad.append(f"{name}: {licence or 'none named'}")

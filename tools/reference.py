@@ -9,9 +9,12 @@ from typing import Any
 # Plain help texts, of one width on every machine; read when typer is imported.
 os.environ.update(COLUMNS="96", NO_COLOR="1", TERM="dumb", TYPER_USE_RICH="0")
 
+import msgspec
 import typer
 
 from lamplighter_agent.app.cli import make_parser
+from lamplighter_agent.app.config import DataDir, Settings
+from lamplighter_agent.app.configfile import CONFIG_VARIABLE, DEFAULT_CONFIG, in_force, keys
 from lamplighter_agent.core import update
 from lamplighter_protocol.errors import CATALOGUE
 from lamplighter_server.cli.app import app
@@ -84,12 +87,32 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
+def configuration_page() -> str:
+    """Every key of the agent's configuration file."""
+    defaults = in_force(Settings(data=DataDir(Path())))
+    rows = [
+        f"| `{name}` | `{msgspec.json.encode(defaults[name]).decode()}` "
+        f"| {declared.kind.allowed} | {declared.meaning} |"
+        for name, (declared, _) in keys().items()
+    ]
+    head = (
+        f"{MADE}# The agent's configuration\n\nA TOML file: `--config FILE`, else "
+        f"`${CONFIG_VARIABLE}`, else `{DEFAULT_CONFIG}` if it is there. Options of the command "
+        "line come first. Every key is optional and carries its unit in its name; one that is "
+        "unknown, of another type or out of range is refused with `CONFIG_INVALID`. "
+        "`lamplighter-agent config` tries the file and shows what is in force.\n\n"
+        "| Key | Default | Allowed | Meaning |\n| --- | --- | --- | --- |\n"
+    )
+    return head + "\n".join(rows) + "\n"
+
+
 def main() -> int:
     """Write or check every page."""
     pages = {
         "errors.md": errors_page(),
         "update-states.md": states_page(),
         "commands.md": commands_page(),
+        "configuration.md": configuration_page(),
     }
     behind = [
         name

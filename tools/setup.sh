@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make .venv with what `make demo` (runtime) or development (dev) needs.
-# Installs the broker, venv and, for dev, a browser with the system's package manager if missing.
+# Installs the broker, venv and, for dev, a browser and a software token
+# with the system's package manager if missing.
 set -eu
 kind=$1
 
@@ -44,6 +45,9 @@ if [ -n "$python" ] && ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
 fi
 if [ "$kind" = dev ] && ! has chromium && ! has google-chrome && has apt-get; then
     missing="$missing chromium"
+fi
+if [ "$kind" = dev ]; then
+    has softhsm2-util || { missing="$missing softhsm2" brew_missing="$brew_missing softhsm"; }
 fi
 [ -z "$missing" ] || install_system "${missing# }" "${brew_missing# }"
 python=$(find_python)

@@ -19,6 +19,7 @@ from lamplighter_protocol.assignment import (
     Assignment,
     Generation,
     Mode,
+    PatchKind,
     Transfer,
     sign_assignment,
 )
@@ -51,9 +52,10 @@ class Cloud:
         self.presence: list[bytes] = []
         self.withheld: set[str] = set()
         self._blobs: dict[str, list[bytes]] = {}
-        self._sealed: dict[str, tuple[Transfer, ...]] = {}
+        self._transfers: dict[str, tuple[Transfer, ...]] = {}
         self._wrapped: dict[str, bytes | None] = {}
-        self._published: set[str] = set()
+        self.brought: set[str] = set()
+        self.problems: set[str] = set()
         self._port, self._key, self._telemetry_key = port, key, telemetry_key
         self._counter = 0
         self._news = asyncio.Event()
@@ -95,8 +97,9 @@ class Cloud:
                 payload, device=DEVICE, fleet=FLEET, key=self._key, last_counter=last
             )
             self.reports.append(report)
+            self.problems |= {report.problem.code} if report.problem else set()
             self._bring(report.wants)
-        else:
+        elif leaf in _KINDS:
             sealed, body = unseal(
                 payload,
                 _KINDS[leaf],
@@ -124,8 +127,8 @@ class Cloud:
 
     def _bring(self, wants: tuple[str, ...]) -> None:
         for digest in wants:
-            if digest in self._blobs and digest not in self.withheld | self._published:
-                self._published.add(digest)
+            if digest in self._blobs and digest not in self.withheld | self.brought:
+                self.brought.add(digest)
                 for number, chunk in enumerate(self._blobs[digest]):
                     self.publish(self.topics.chunk(digest, number), chunk)
 
@@ -169,7 +172,24 @@ class Cloud:
                     wire_size_bytes=len(wire),
                 )
             )
-        self._sealed[sha256(raw)], self._wrapped[sha256(raw)] = tuple(transfers), wrapped
+        self._transfers[sha256(raw)], self._wrapped[sha256(raw)] = tuple(transfers), wrapped
+
+    def offer_patch(
+        self, raw: bytes, kind: PatchKind, new: bytes, base: bytes, patch: bytes
+    ) -> str:
+        """Offer a patch for one file of a release; returns the digest under which it travels."""
+        wire = describe(patch)
+        self._blobs[wire.sha256] = list(split(patch))
+        offered = Transfer(
+            kind=kind,
+            sha256=sha256(new),
+            wire_sha256=wire.sha256,
+            wire_size_bytes=wire.size_bytes,
+            chunk_sha256=wire.chunk_sha256,
+            base_sha256=sha256(base) if base else None,
+        )
+        self._transfers[sha256(raw)] = (*self._transfers.get(sha256(raw), ()), offered)
+        return wire.sha256
 
     def assign(
         self,
@@ -195,7 +215,7 @@ class Cloud:
                     mode=mode,
                     not_before_utc=now,
                     deadline_utc=now + timedelta(hours=1),
-                    transfers=self._sealed.get(sha256(raw), ()),
+                    transfers=self._transfers.get(sha256(raw), ()),
                     wrapped_key=self._wrapped.get(sha256(raw)),
                 )
                 for raw, manifest in models

@@ -85,6 +85,7 @@ class Worker:
             say(port.Counted(id=command.id, counts=self.window))
             self.window = Counts.zero(self.manifest)
         else:
+            await asyncio.sleep(self.plan.get("stop_s", 0.0))
             return False
         return True
 

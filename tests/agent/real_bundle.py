@@ -14,8 +14,8 @@ from lamplighter_protocol.bundle import HealthPolicy, Manifest, TensorSpec
 
 
 @cache
-def _files() -> dict[str, bytes]:
-    inputs = np.random.default_rng(7).uniform(0, 16, (60, 16)).astype(np.float32)
+def _files(seed: int, note: str) -> dict[str, bytes]:
+    inputs = np.random.default_rng(seed).uniform(0, 16, (60, 16)).astype(np.float32)
     labels = (inputs.mean(axis=1) > 8).astype(np.int64)
     estimator = LogisticRegression().fit(inputs, labels)
     graph = to_onnx(
@@ -30,6 +30,7 @@ def _files() -> dict[str, bytes]:
         for position, name in enumerate(node.input):
             if name == "X":
                 node.input[position] = "image"
+    graph.doc_string = note
     golden = io.BytesIO()
     np.savez(
         golden,
@@ -42,8 +43,17 @@ def _files() -> dict[str, bytes]:
     return {"model.onnx": graph.SerializeToString(), "golden.npz": golden.getvalue()}
 
 
-def real_bundle(release: int, probation_s: float = 0.5) -> tuple[Manifest, dict[str, bytes]]:
-    files = _files()
+def real_bundle(
+    release: int, health: HealthPolicy | None = None, note: str = ""
+) -> tuple[Manifest, dict[str, bytes]]:
+    """A classifier of 16 numbers; every release answers in its own way.
+
+    Args:
+        release: Its number.
+        health: How devices judge it; half a second of probation if None.
+        note: Text that goes into the model's file.
+    """
+    files = _files(release, note)
     manifest = make_manifest(release)
     return (
         msgspec.structs.replace(
@@ -54,7 +64,7 @@ def real_bundle(release: int, probation_s: float = 0.5) -> tuple[Manifest, dict[
                 TensorSpec(name="probabilities", datatype="FP32", shape=(-1, 2)),
             ),
             golden=msgspec.structs.replace(manifest.golden, rows=4),
-            health=HealthPolicy(probation_s=probation_s),
+            health=health or HealthPolicy(probation_s=0.5),
         ),
         files,
     )

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from lamplighter_protocol.certificates import name_of_key
+
 NOW = dt.datetime.now(dt.timezone.utc)
 
 
@@ -24,9 +26,17 @@ class Authority:
         self.certificate = self._build(self.name, self.key.public_key(), is_ca=True)
 
     def _build(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_ca: bool, days: int = 1
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        is_ca: bool,
+        days: int = 1,
+        names: ec.EllipticCurvePublicKey | None = None,
     ) -> x509.Certificate:
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        sans: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        if names is not None:
+            sans.append(name_of_key(names))
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -41,7 +51,7 @@ class Authority:
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
                 critical=False,
             )
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(sans), critical=False)
             .sign(self.key, hashes.SHA256())
         )
 
@@ -52,10 +62,11 @@ class Authority:
         *,
         days: int = 1,
         key: ec.EllipticCurvePrivateKey | None = None,
+        names: ec.EllipticCurvePublicKey | None = None,
     ) -> tuple[Path, Path]:
         key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._build(subject, key.public_key(), is_ca=False, days=days)
+        certificate = self._build(subject, key.public_key(), is_ca=False, days=days, names=names)
         paths = directory / f"{name}.pem", directory / f"{name}.key"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(

@@ -19,8 +19,8 @@ def outputs(**fields: npt.NDArray[Any]) -> Tensors:
 
 def test_the_answered_label_is_read_even_if_another_is_more_probable(bundle: Bundle) -> None:
     answers = AnswerReader(bundle.manifest).read(outputs(), 3)
-    assert answers.classes.tolist() == [4, 4, 0]
-    np.testing.assert_allclose(answers.confidence, [0.55, 0.55, 0.05], rtol=1e-6)
+    assert answers.classes == [4, 4, 0]
+    assert answers.probabilities.shape == (3, 10)
 
 
 @pytest.mark.parametrize(

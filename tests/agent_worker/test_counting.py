@@ -14,7 +14,7 @@ from lamplighter_protocol.counts import Counts
 
 
 def answers(size: int) -> Answers:
-    return Answers(np.arange(size) % 10, np.full(size, 0.82, dtype=np.float32))
+    return Answers([at % 10 for at in range(size)], np.full((size, 10), 0.82, dtype=np.float32))
 
 
 @given(sizes=st.lists(st.integers(1, 30), max_size=8), take_after=st.sets(st.integers(0, 7)))
@@ -55,7 +55,9 @@ def test_infinite_pixels_are_counted_without_a_warning(bundle: Bundle) -> None:
 
 def test_the_answered_label_counts_with_its_own_confidence(bundle: Bundle) -> None:
     counting = Counting(bundle.manifest)
-    said = Answers(np.array([3, 3, 9]), np.array([0.31, 1.0, 0.0]))
+    probabilities = np.full((3, 10), 0.5)
+    probabilities[[0, 1, 2], [3, 3, 9]] = [0.31, 1.0, 0.0]
+    said = Answers([3, 3, 9], probabilities)
     counting.answered({"image": np.zeros((3, 64), dtype=np.float32)}, said, 0.001)
     predictions = counting.take().predictions
     assert [sum(row) for row in predictions] == [0, 0, 0, 2, 0, 0, 0, 0, 0, 1]

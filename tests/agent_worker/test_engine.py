@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from tests.agent_worker.small_release import Bundle
 
-from lamplighter_agent.app.worker import Engine
+from lamplighter_agent.app.engine import Engine
 from lamplighter_agent.ports.session import Array, Tensors
 from lamplighter_protocol.errors import LamplighterError
 

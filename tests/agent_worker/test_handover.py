@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.agent_worker.fake_release import FakeRelease
 from tests.agent_worker.small_release import Bundle
 
-from lamplighter_agent.ports.session import Array, Tensors
 from lamplighter_agent.serve import server as serving
 from lamplighter_agent.serve.api import Api
 from lamplighter_agent.serve.server import Server
@@ -17,23 +17,12 @@ GET = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 POST_HEAD = b"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
 
 
-class Idle:
-    """A release that nobody asks."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self.manifest = bundle.manifest
-        self.variant = bundle.manifest.variants[0]
-
-    def infer(self, inputs: Tensors, started_mono: float) -> dict[str, Array]:
-        raise AssertionError
-
-
 MakeServer = Callable[[], Server]
 
 
 @pytest.fixture
 def make_server(bundle: Bundle, listening: socket.socket) -> MakeServer:
-    return lambda: Server(Api(Idle(bundle)), [listening])
+    return lambda: Server(Api(FakeRelease(bundle.manifest)), [listening])
 
 
 def connect(listening: socket.socket, data: bytes) -> socket.socket:
@@ -116,11 +105,11 @@ async def test_a_request_that_never_ends_does_not_hold_the_server(
     with connect(listening, POST_HEAD + b"{"):
         await until_connected(server)
         await asyncio.wait_for(server.close(), 2)
-        assert not server._state.connections
+        assert not server._handler.connections
 
 
 async def until_connected(server: Server) -> None:
-    while not server._state.connections:
+    while not server._handler.connections:
         await asyncio.sleep(0.01)
 
 
@@ -161,7 +150,7 @@ async def test_accepting_pauses_when_descriptors_run_out(
 ) -> None:
     monkeypatch.setattr(serving, "_ACCEPT_PAUSE_S", 0.05)
     scarce: Any = OutOfDescriptors(listening)
-    server = Server(Api(Idle(bundle)), [scarce])
+    server = Server(Api(FakeRelease(bundle.manifest)), [scarce])
     await server.serve()
     with connect(listening, GET) as client:
         assert (await read_head(client)).startswith(b"HTTP/1.1 200")

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from lamplighter_agent.ports.session import DATATYPES
 from lamplighter_agent.serve.oip import read_request, write_response
+from lamplighter_agent.serve.tensors import from_binary, to_binary
 from lamplighter_protocol.bundle import TensorSpec
 from lamplighter_protocol.errors import LamplighterError
 
@@ -57,7 +58,7 @@ def test_binary_tensors_arrive_as_sent(batch: npt.NDArray[np.float32]) -> None:
 @pytest.mark.parametrize("binary", [True, False])
 def test_answers_go_out_in_both_forms(datatype: Any, binary: bool) -> None:
     spec = TensorSpec(name="y", datatype=datatype, shape=(-1,))
-    array = np.array([1, 0, 1]).astype(DATATYPES[datatype])
+    array = np.array(["a", "", "\u00e9"] if datatype == "BYTES" else [1, 0, 1], DATATYPES[datatype])
     document = {**GOOD, "parameters": {"binary_data_output": binary}, "id": "a"}
     request = read_request(json.dumps(document).encode(), None, INPUTS, (spec,))
     body, length = write_response("m", 4, request, {"y": array})
@@ -66,8 +67,8 @@ def test_answers_go_out_in_both_forms(datatype: Any, binary: bool) -> None:
     output = head["outputs"][0]
     assert (output["name"], output["datatype"], output["shape"]) == ("y", datatype, [3])
     if binary:
-        assert output["parameters"]["binary_data_size"] == array.nbytes
-        np.testing.assert_array_equal(np.frombuffer(body[length:], array.dtype), array)
+        assert output["parameters"]["binary_data_size"] == len(body[length:])
+        np.testing.assert_array_equal(from_binary("y", body[length:], datatype, [3]), array)
     else:
         assert length is None
         assert output["data"] == array.tolist()
@@ -155,8 +156,8 @@ def tensors(draw: st.DrawFn) -> tuple[str, npt.NDArray[Any]]:
     datatype = draw(st.sampled_from(sorted(DATATYPES)))
     shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 3)))
     dtype = DATATYPES[datatype]
-    finite = {"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else None
-    return datatype, draw(arrays(dtype, shape, elements=finite))
+    elements: Any = {"f": {"allow_nan": False, "allow_infinity": False}, "O": st.text(max_size=5)}
+    return datatype, draw(arrays(dtype, shape, elements=elements.get(dtype.kind)))
 
 
 @given(st.lists(tensors(), min_size=1, max_size=3), st.booleans(), st.booleans())
@@ -173,8 +174,9 @@ def test_what_is_written_can_be_read_again(
     for name, (kind, array) in named.items():
         tensor: dict[str, Any] = {"name": name, "shape": list(array.shape), "datatype": kind}
         if binary_in or name == "t1":
-            tensor["parameters"] = {"binary_data_size": array.nbytes}
-            tail += array.tobytes()
+            raw = to_binary(array)
+            tensor["parameters"] = {"binary_data_size": len(raw)}
+            tail += raw
         else:
             tensor["data"] = array.tolist()
         sent.append(tensor)
@@ -188,10 +190,10 @@ def test_what_is_written_can_be_read_again(
     body, length = write_response("m", 1, request, request.inputs)
     at = length or 0
     for output in json.loads(body[:length])["outputs"]:
-        array = named[output["name"]][1]
+        kind, array = named[output["name"]]
         if binary_out:
             size = output["parameters"]["binary_data_size"]
-            found = np.frombuffer(body[at : at + size], array.dtype).reshape(output["shape"])
+            found = from_binary("y", body[at : at + size], kind, output["shape"])
             at += size
         else:
             found = np.array(output["data"], array.dtype).reshape(output["shape"])

@@ -11,24 +11,22 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.agent_worker.fake_release import FakeRelease
 from tests.agent_worker.small_release import Bundle
 
 from lamplighter_agent.ports.session import Array, Tensors
 from lamplighter_agent.serve.api import Api
-from lamplighter_agent.serve.oip import MAX_BODY_BYTES
+from lamplighter_agent.serve.http import MAX_BODY_BYTES
 from lamplighter_agent.serve.server import Server
 from lamplighter_protocol.errors import LamplighterError
 
 MODEL = "/v2/models/meter-digits"
+V1 = "/v1/models/meter-digits"
 ROW = {"name": "image", "shape": [1, 64], "datatype": "FP32", "data": [0.5] * 64}
 
 
-class FakeRelease:
+class FirstPixel(FakeRelease):
     """Answers with the class in the first pixel; refuses to answer a negative one."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self.manifest = bundle.manifest
-        self.variant = bundle.manifest.variants[0]
 
     def infer(self, inputs: Tensors, started_mono: float) -> dict[str, Array]:
         label = inputs["image"][:, 0].astype(np.int64)
@@ -42,7 +40,7 @@ class FakeRelease:
 async def server(
     bundle: Bundle, listening: socket.socket, listening_unix: socket.socket
 ) -> AsyncIterator[Server]:
-    server = Server(Api(FakeRelease(bundle)), [listening, listening_unix])
+    server = Server(Api(FirstPixel(bundle.manifest)), [listening, listening_unix])
     await server.serve()
     yield server
     await server.close()
@@ -70,9 +68,12 @@ def code(response: httpx.Response) -> str:
 async def test_health_and_metadata(client: httpx.AsyncClient, bundle: Bundle) -> None:
     for path in ("/v2/health/live", "/v2/health/ready"):
         assert (await client.get(path)).json() == {"live": True, "ready": True}
-    assert (await client.get("/v2")).json()["extensions"] == ["binary_tensor_data"]
+    assert (await client.get("/v2")).json()["extensions"] == [
+        "binary_tensor_data",
+        "model_repository",
+    ]
     index = (await client.post("/v2/repository/index")).json()
-    assert index == [{"name": "meter-digits", "version": "1", "state": "READY"}]
+    assert index == [{"name": "meter-digits", "version": "1", "state": "READY", "reason": ""}]
     for path in (MODEL, f"{MODEL}/versions/1"):
         assert (await client.get(f"{path}/ready")).json()["ready"] is True
         metadata = (await client.get(path)).json()
@@ -124,9 +125,38 @@ async def test_a_batch_in_binary(client: httpx.AsyncClient) -> None:
     assert found.argmax(axis=1).tolist() == answer["outputs"][1]["data"] == [4, 2]
 
 
+async def test_tensorflow_serving(client: httpx.AsyncClient) -> None:
+    for path in (V1, f"{V1}/versions/1"):
+        status = (await client.get(path)).json()["model_version_status"]
+        assert (status[0]["version"], status[0]["state"]) == ("1", "AVAILABLE")
+        metadata = (await client.get(f"{path}/metadata")).json()
+        assert metadata["model_spec"] == {
+            "name": "meter-digits",
+            "signature_name": "",
+            "version": "1",
+        }
+        rows = await client.post(f"{path}:predict", json={"instances": [[3] * 64]})
+        assert rows.json()["predictions"][0]["label"] == 3
+        columns = await client.post(f"{path}:predict", json={"inputs": [[3] * 64]})
+        assert columns.json()["outputs"]["label"] == [3]
+        refused = await client.post(f"{path}:classify", json={"examples": []})
+        assert (refused.status_code, code(refused)) == (404, "NOT_FOUND")
+
+
+async def test_metrics(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'lamplighter_model_info{model="meter-digits",release="1"' in answer.text
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "wanted"),
     [
+        ("POST", "/metrics", 404, "NOT_FOUND"),
+        ("GET", "/v1/models/other", 404, "NOT_FOUND"),
+        ("GET", f"{V1}/labels/stable", 404, "NOT_FOUND"),
+        ("GET", f"{V1}:predict", 404, "NOT_FOUND"),
+        ("POST", f"{V1}:predict", 400, "REQUEST_INVALID"),
         ("GET", "/", 404, "NOT_FOUND"),
         ("GET", "/v2/models/other", 404, "NOT_FOUND"),
         ("GET", f"{MODEL}/versions/2", 404, "NOT_FOUND"),

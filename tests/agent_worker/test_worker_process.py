@@ -81,16 +81,31 @@ async def test_a_release_is_loaded_tested_served_and_counted(
         assert await asyncio.wait_for(worker.process.wait(), 10) == 0
 
 
+class Connection(http.client.HTTPConnection):
+    """A client of any listening socket."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__("localhost", timeout=10)
+        self._listening = listening
+
+    def connect(self) -> None:
+        self.sock = socket.socket(self._listening.family)
+        self.sock.settimeout(10)
+        self.sock.connect(self._listening.getsockname())
+
+
+@pytest.mark.parametrize("kind", ["listening", "listening_unix"])
 async def test_two_workers_exchange_a_socket_without_dropping_a_request(
-    files: Path, listening: socket.socket, images: Images
+    files: Path, request: pytest.FixtureRequest, kind: str, images: Images
 ) -> None:
+    listening = request.getfixturevalue(kind)
     stop = threading.Event()
     failures: list[str] = []
     answered = [0, 0, 0, 0]
 
     def hammer(number: int) -> None:
         """Half of the clients keep their connection, half make a new one for each request."""
-        connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=10)
+        connection = Connection(listening)
         while not stop.is_set():
             try:
                 status, _ = infer(connection, images[:1])
@@ -172,9 +187,10 @@ async def test_the_last_command_holds_however_quickly_they_come(
             worker.tell(command)
         for _ in range(commands.count(Serve())):
             await worker.hear(Serving)
+        if commands[-1] == Drain():
+            await worker.hear(Drained)  # what connects before that is still answered
         with socket.create_connection(listening.getsockname(), timeout=10) as client:
             if commands[-1] == Drain():
-                await worker.hear(Drained)
                 client.sendall(GET_LIVE)
                 readable, _, _ = await asyncio.to_thread(select.select, [client], [], [], 0.2)
                 assert not readable

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 
 def fill(folder: Path) -> Path:
-    """Leave less room than a release needs."""
+    """Leave no room at all."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -34,8 +34,11 @@ def test_a_full_disk_costs_no_model_and_the_update_goes_on_when_there_is_room(
     filler = fill(small_disk)
     release, rollout = start_rollout(stage, run)
 
-    log = stage.processes.log_path(SMALL_DISK)
-    stage.wait("the agent to say so", lambda: "DISK_FULL" in log.read_text(), timeout_s=40)
+    def reported() -> bool:
+        problem = stage.api.get(f"/api/v1/devices/{SMALL_DISK}")["problem"]
+        return problem is not None and problem["code"] == "DISK_FULL"
+
+    stage.wait("the device to report it", reported, timeout_s=40)
     assert all(answers(stage, name) for name in stage.names)
     assert stage.processes.given_up() == []
 

@@ -50,3 +50,13 @@ def test_a_manifest_that_does_not_hold_together_is_refused(
     with pytest.raises(LamplighterError) as refused:
         decode_manifest(encode(document))
     assert refused.value.code == "MESSAGE_MALFORMED"
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "INT8", "BYTES"])
+def test_newer_tensor_types_are_named_as_a_capability(manifest: Manifest, datatype: Any) -> None:
+    tensor = msgspec.structs.replace(manifest.inputs[0], datatype=datatype)
+    with pytest.raises(ValueError, match="tensor-types-2"):
+        msgspec.structs.replace(manifest, inputs=(tensor,))
+    requires = (*manifest.requires, "tensor-types-2")
+    newer = msgspec.structs.replace(manifest, inputs=(tensor,), requires=requires)
+    assert decode_manifest(encode_manifest(newer)) == newer

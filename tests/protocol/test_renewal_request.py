@@ -52,6 +52,24 @@ def test_only_the_holder_of_the_key_renews_and_only_for_itself(
     assert verdict(signed(*said), *known) == expected
 
 
+@given(wanted=INDEX)
+def test_the_key_to_certify_is_the_one_that_is_named_else_the_one_that_signs(wanted: int) -> None:
+    known, named = KEYS[0].public_key(), KEYS[wanted].public_key()
+    signer = dsse.SoftwareSigner(KEYS[0])
+    for pem, expected in (("", known), (dsse.public_pem(named), named)):
+        request = RenewalRequest(device="pi-1", fleet="main", tls_key_pem=pem)
+        raw = sign_renewal(request, signer)
+        assert accept_renewal(raw, device="pi-1", fleet="main", key=known) == expected
+    garbage = RenewalRequest(device="pi-1", fleet="main", tls_key_pem="garbage")
+    assert verdict(sign_renewal(garbage, signer)) == "MESSAGE_MALFORMED"
+
+
+def test_a_device_without_a_token_asks_as_it_always_did() -> None:
+    assert encode(RenewalRequest(device="pi-1", fleet="main")) == (
+        b'{"device":"pi-1","fleet":"main"}'
+    )
+
+
 @given(place=st.integers(0), change=st.integers(1, 255))
 def test_an_altered_request_is_worth_nothing_to_another(place: int, change: int) -> None:
     raw = bytearray(signed("pi-2"))

@@ -220,6 +220,7 @@ class Stage:
         tried: int | None = None,
         phase: Phase = "committed",
         failure: Failure | None = None,
+        waits: Failure | None = None,
         generation: Generation | None = None,
         assignment_sha256: str | None = None,
         signer: Ed25519PrivateKey | None = None,
@@ -261,6 +262,7 @@ class Stage:
             trust=None,
             models=(ModelReport(model=model, active=active, attempt=attempt),),
             wants=(),
+            waiting={model: waits} if waits else {},
             clock_synchronised=True,
             at_utc=self.now,
         )

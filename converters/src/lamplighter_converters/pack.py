@@ -7,7 +7,7 @@ import msgspec
 
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.bundle import (
-    CAPABILITIES,
+    COMMON_CAPABILITIES,
     FORMAT,
     Manifest,
     decode_manifest,
@@ -44,7 +44,7 @@ def pack(files: Mapping[str, bytes], **fields: Any) -> Bundle:  # noqa: ANN401 -
     try:
         manifest = Manifest(
             format=FORMAT,
-            requires=tuple(sorted(CAPABILITIES)),
+            requires=tuple(sorted(COMMON_CAPABILITIES)),
             files={name: describe(raw) for name, raw in sorted(files.items())},
             **fields,
         )

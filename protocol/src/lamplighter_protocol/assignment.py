@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
@@ -48,8 +48,17 @@ class DirectorKeys(msgspec.Struct, frozen=True, kw_only=True):
         return {dsse.key_id(key): key for key in loaded}
 
 
+ENCRYPTED: Final = "encrypted"
+PatchKind = Literal["zstd", "zstd-prefix", "zstd-subtract"]
+PATCHES: Final[tuple[PatchKind, ...]] = get_args(PatchKind)
+
+
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """The form in which a file travels, where that is not its plain chunks."""
+    """A form in which a file travels that is not its plain chunks.
+
+    Encrypted is the only form of a confidential file. A patch is an offer: whoever lacks its base,
+    or finds that it does not fit, fetches the plain file.
+    """
 
     kind: str
     """An agent refuses a release whose files travel in a form that it does not know."""
@@ -58,9 +67,10 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     wire_sha256: Sha256
     """Of all its chunks as they travel, under which they are published."""
     wire_size_bytes: Count
-
-
-ENCRYPTED: Final = "encrypted"
+    chunk_sha256: tuple[Sha256, ...] = ()
+    """Of a patch: the digest of each of its chunks."""
+    base_sha256: Sha256 | None = None
+    """Of a patch: what it starts from, if from anything."""
 
 
 class AssignedModel(msgspec.Struct, frozen=True, kw_only=True):

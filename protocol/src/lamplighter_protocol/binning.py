@@ -64,8 +64,8 @@ def count_predictions(
     return [row.tolist() for row in counts.reshape(labels, bins)]
 
 
-def latency_slot(seconds: float) -> int:
-    """The latency slot of one request, 0 to LATENCY_SLOTS - 1."""
-    slot = int(np.searchsorted(_LATENCY, seconds, side="right"))
-    assert slot < LATENCY_SLOTS  # noqa: S101 - guards the arithmetic above
-    return slot
+def count_latencies(seconds: list[float]) -> list[int]:
+    """Counts per latency slot: below, the bins, above."""
+    slots = np.searchsorted(_LATENCY, seconds, side="right")
+    counts: list[int] = np.bincount(slots, minlength=LATENCY_SLOTS).tolist()
+    return counts

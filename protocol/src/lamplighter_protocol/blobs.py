@@ -1,12 +1,16 @@
 """Content-addressed files in 64 KiB chunks: a bad chunk is refused when it arrives."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES, MAX_BLOB_BYTES, Count, Sha256
+
+#: Where the devices' door serves what travels, by its digest there.
+DOOR_PATH: Final = "/api/v1/blobs/"
 
 
 def count_chunks(size_bytes: int) -> int:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -13,10 +13,15 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import MAX_MANIFEST_BYTES, Name, Release, Sha256
 
 FORMAT: Final = 1
+TENSOR_TYPES_2: Final = "tensor-types-2"
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 Runtime = Literal["onnxruntime", "litert"]
+#: Tensor types in the words of the Open Inference Protocol; BYTES are strings in UTF-8.
+FirstDatatype = Literal["FP32", "FP64", "INT64", "INT32", "UINT8", "BOOL"]
+#: Those that a bundle may only use if it names the capability `tensor-types-2`.
+SecondDatatype = Literal["FP16", "INT8", "INT16", "UINT16", "UINT32", "UINT64", "BYTES"]
 #: Scalar summaries of an image column; lamplighter_protocol.summaries computes them.
 ImageSummary = Literal["brightness", "contrast", "sharpness"]
 
@@ -25,7 +30,7 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One tensor of the served signature, in the words of the Open Inference Protocol."""
 
     name: str
-    datatype: Literal["FP32", "FP64", "INT64", "INT32", "UINT8", "BOOL"]
+    datatype: FirstDatatype | SecondDatatype
     shape: tuple[int, ...]
     """-1 marks a variable dimension; the first is the batch."""
 
@@ -121,7 +126,9 @@ class HealthPolicy(msgspec.Struct, frozen=True, kw_only=True):
     errors_min_requests: int = 20
     max_crashes: int = 2
     output_shift_max: float = 0.6
-    """Total variation distance between live and reference predictions, 0 to 1."""
+    """Total variation distance between live and reference predictions, 0 to 1.
+
+    A device goes back when the shift is larger than this beyond doubt (agent core.health)."""
     output_shift_min_requests: int = 50
 
 
@@ -168,6 +175,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"file names must be plain: {unsafe}")
         if unknown := {column.tensor for column in self.columns} - tensors:
             raise ValueError(f"columns read unknown tensors: {sorted(unknown)}")
+        types = {spec.datatype for spec in (*self.inputs, *self.outputs)}
+        if not types <= set(get_args(FirstDatatype)) and TENSOR_TYPES_2 not in self.requires:
+            raise ValueError(f"tensors of {sorted(types)} need the capability {TENSOR_TYPES_2}")
         self.reference.check_shape(self)
 
     def variant(self, name: str) -> Variant:
@@ -189,10 +199,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return {name: self.files[name] for name in wanted}
 
 
-#: What this version of the protocol can honour.
-CAPABILITIES: Final = frozenset(
+#: What every bundle needs.
+COMMON_CAPABILITIES: Final = frozenset(
     {"classification", "image-summaries", "golden-npz", "health-policy-1"}
 )
+#: What this version of the protocol can honour.
+CAPABILITIES: Final = COMMON_CAPABILITIES | {TENSOR_TYPES_2}
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

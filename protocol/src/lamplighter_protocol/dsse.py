@@ -25,11 +25,15 @@ class Signer(Protocol):
     """The key port: a key that may live in a file, a TPM or behind PKCS#11."""
 
     @property
+    def public(self) -> PublicKey:
+        """The public key."""
+
+    @property
     def key_id(self) -> str:
         """The id of the public key."""
 
     def sign(self, message: bytes) -> bytes:
-        """Sign `message`."""
+        """Sign `message`. Blocks; a token may take a second, or fail with an error of its own."""
 
 
 class SoftwareSigner:
@@ -37,7 +41,8 @@ class SoftwareSigner:
 
     def __init__(self, private: PrivateKey) -> None:
         self._private = private
-        self.key_id = key_id(private.public_key())
+        self.public: PublicKey = private.public_key()
+        self.key_id = key_id(self.public)
 
     def sign(self, message: bytes) -> bytes:
         """Sign `message` with Ed25519, or ECDSA P-256 with SHA-256."""

@@ -36,6 +36,14 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the TUF root, version 1."""
 
 
+class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The key of a device that connects with another one: it is on a token (ADR 16)."""
+
+    public_pem: str
+    renewal: bytes
+    """A RenewalRequest signed with it, for the key of the signing request."""
+
+
 class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the device sends. Its private keys never leave it."""
 
@@ -46,6 +54,8 @@ class EnrolmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The device's X25519 public key: the telemetry key is derived from it, and keys of
     confidential releases are wrapped for it."""
     inventory: Inventory
+    own_key: OwnKey | None = None
+    """What the device signs with, if not with the key of the signing request."""
 
 
 class EnrolmentReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,15 +93,15 @@ def decode_invitation(text: str) -> Invitation:
         ) from error
 
 
-def fingerprint(device: str, public_der: bytes, agreement_public: bytes) -> str:
+def fingerprint(device: str, *publics: bytes) -> str:
     """What a person compares before a board is let in: 128 bits of SHA-256 over all that it asks.
 
     Args:
         device: The name that it wants.
-        public_der: SubjectPublicKeyInfo of the device's key.
-        agreement_public: 32 bytes, X25519.
+        publics: Its public keys: SubjectPublicKeyInfo of the one to be certified, X25519 (32
+            bytes), and SubjectPublicKeyInfo of its own, if that is another one.
     """
-    parts = (b"lamplighter/1 claim", device.encode(), public_der, agreement_public)
+    parts = (b"lamplighter/1 claim", device.encode(), *publics)
     sized = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     digits = hashlib.sha256(sized).hexdigest()[:_FINGERPRINT_DIGITS]
     return "-".join(digits[at : at + 4] for at in range(0, _FINGERPRINT_DIGITS, 4))

@@ -125,6 +125,12 @@ CATALOGUE: dict[str, Entry] = {
         403, False, "The server's certificate is not the invited one; check the address."
     ),
     "DEVICE_UNKNOWN": Entry(404, False, "Invite and enrol it: 'lamplighter device invite ID'."),
+    "CERTIFICATE_MISSING": Entry(
+        401,
+        False,
+        "The agent shows its certificate by itself; a proxy before the devices' door must pass TLS "
+        "through untouched.",
+    ),
     "DEVICE_REVOKED": Entry(
         403, False, "It keeps serving; to let it back, invite it: 'lamplighter device invite ID'."
     ),
@@ -136,19 +142,104 @@ CATALOGUE: dict[str, Entry] = {
         True,
         "Wait until the agent has connected; 'lamplighter-agent status' says what it does.",
     ),
+    "CONFIG_INVALID": Entry(
+        400,
+        False,
+        "Correct the lines it names; docs/reference/configuration.md has every key, and "
+        "'lamplighter-agent config' tries the file.",
+    ),
     "NOT_ENROLLED": Entry(409, False, "Run 'lamplighter-agent enrol INVITATION' on this device."),
+    # The device's key on a token
+    "KEY_URI_INVALID": Entry(
+        400,
+        False,
+        "Write it as 'pkcs11:token=T;object=KEY?module-path=/M.so&pin-source=file:/PIN-FILE'.",
+    ),
+    "TOKEN_SUPPORT_MISSING": Entry(
+        503, False, "Install it beside the agent: pip install 'lamplighter-agent[pkcs11]'."
+    ),
+    "TOKEN_MODULE_FAILED": Entry(
+        503,
+        False,
+        "Install the PKCS#11 module or correct module-path; 'p11-kit list-modules' shows some.",
+    ),
+    "TOKEN_MISSING": Entry(
+        503,
+        True,
+        "Connect the token, or correct its name: 'pkcs11-tool --module M.so --list-token-slots'. "
+        "The device keeps serving.",
+    ),
+    "TOKEN_PIN_UNREADABLE": Entry(
+        403, False, "Put the PIN, one line, into the file of pin-source, then: chmod 600 FILE."
+    ),
+    "TOKEN_PIN_WRONG": Entry(
+        403,
+        False,
+        "Enter the right PIN, or write it to the file of pin-source: then it is tried once. Unlock "
+        "a locked token with its own tool.",
+    ),
+    "TOKEN_KEY_UNFIT": Entry(
+        409,
+        False,
+        "Name another object: where there is none, the agent makes a key that serves.",
+    ),
+    "TOKEN_KEY_LOST": Entry(
+        409,
+        False,
+        "Connect the token with which it enrolled; if it is gone, enrol anew: 'lamplighter device "
+        "invite ID --replace'.",
+    ),
+    "TOKEN_FAILED": Entry(
+        503,
+        True,
+        "Try the token by hand: 'pkcs11-tool --module M.so --login --test'. The device keeps "
+        "serving and tries again by itself.",
+    ),
     # Blobs and storage
     "CHUNK_REFUSED": Entry(
         422, True, "The chunk is fetched again by itself; if it recurs, check the broker."
     ),
+    "PATCH_REFUSED": Entry(
+        422,
+        False,
+        "Nothing to do: the device fetches the whole file instead. If it recurs, its copy of the "
+        "former release is damaged, or agent and server differ in their versions.",
+    ),
     "BLOB_REFUSED": Entry(
         422, True, "Send the file again as it was signed; it was changed or cut short on the way."
+    ),
+    "CARRIED_DAMAGED": Entry(
+        422, True, "Copy the file again and take the stick out properly; compare its length."
+    ),
+    "CARRIED_REFUSED": Entry(
+        422, False, "Make it anew: 'lamplighter device export DEVICE FILE'. Do not repack it."
     ),
     "FETCH_STALLED": Entry(
         503, True, "The bytes do not arrive; check the link, the device goes on where it stopped."
     ),
+    "FETCH_REFUSED": Entry(
+        403,
+        False,
+        "The server does not serve this file to this device: the sentence has its reason. Start "
+        "the rollout again once that is mended.",
+    ),
+    "BUDGET_SPENT": Entry(
+        429,
+        True,
+        "Nothing to do: files go on with the next period. If it is urgent, raise fetch_budget_mb "
+        "on the device.",
+    ),
+    "RANGE_UNSATISFIABLE": Entry(
+        416, False, "Ask for bytes that the file has; the signed manifest says its length."
+    ),
     "DISK_FULL": Entry(
         507, True, "Free some space on the device; the update goes on where it stopped."
+    ),
+    "DISK_FAILED": Entry(
+        507,
+        True,
+        "The device's storage refuses writes: look at 'dmesg' and replace the card if it failed; "
+        "models are served on, and the update goes on when writes succeed again.",
     ),
     "STORE_CORRUPT": Entry(
         500, True, "A stored file is damaged; it is set aside and fetched again by itself."
@@ -181,6 +272,23 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "UPDATE_LOOP": Entry(
         500, False, "The same update was interrupted too often; look at power and disk."
+    ),
+    # On the device: why an update waits; it goes on by itself
+    "WAITS_FOR_WINDOW": Entry(
+        503, True, "Nothing to do: it goes on in the next window; 'maintenance_windows' sets them."
+    ),
+    "WAITS_FOR_WORKLOAD": Entry(
+        503, True, "Nothing to do: it goes on when the application lets go of 'not_now_file'."
+    ),
+    "WAITS_FOR_POWER": Entry(
+        503, True, "Connect the power supply, or set 'require_mains_power = false'."
+    ),
+    "WAITS_FOR_TEMPERATURE": Entry(
+        503, True, "Let the board cool down: look at its fan, its housing and its place."
+    ),
+    "WAITS_FOR_MEMORY": Entry(503, True, "End what takes memory, or lower 'min_free_memory_mb'."),
+    "WAITS_FOR_DISK": Entry(
+        507, True, "Free some space, or raise 'disk_budget_mb' or lower 'min_free_disk_mb'."
     ),
     # Serving
     "INFERENCE_FAILED": Entry(
@@ -275,6 +383,35 @@ CATALOGUE: dict[str, Entry] = {
     "DATA_INVALID": Entry(
         422, False, "Correct the data; the message names the column and the row."
     ),
+    # Datasets on a person's machine
+    "DATA_REFUSED": Entry(
+        422,
+        False,
+        "Nothing was stored. 'lamplighter data check ./SOURCE' says what to do about each.",
+    ),
+    "SOURCE_UNREADABLE": Entry(
+        404, False, "Check the path, the revision and your rights; nothing was stored."
+    ),
+    "DATASET_ERASED": Entry(
+        410, False, "Use the version that holds the rest, and train again what was made from it."
+    ),
+    "DATASET_EXPIRED": Entry(
+        410,
+        False,
+        "Use a newer version: 'lamplighter data ls'; 'data expire' deletes what is due.",
+    ),
+    "DATASET_DAMAGED": Entry(
+        500, False, "Add the same source again: what is damaged is replaced. Look at the disk."
+    ),
+    "SUBJECT_KEY_MISSING": Entry(
+        409,
+        False,
+        "Restore subjects.key from its backup, or name it: LAMPLIGHTER_SUBJECT_KEY. Without it "
+        "people cannot be found or kept out.",
+    ),
+    "EXTRA_MISSING": Entry(
+        501, False, "Install what the sentence names with pip, then repeat the command."
+    ),
     "SIGNER_UNAVAILABLE": Entry(
         503, True, "Install what the message names, connect the device, then repeat the command."
     ),
@@ -293,12 +430,14 @@ class LamplighterError(Exception):
     Attributes:
         code: A key of CATALOGUE; stable across releases.
         sentence: What happened, in one sentence with the particulars.
+        retry_after_s: How long to wait before the same step, if that is known.
     """
 
-    def __init__(self, code: str, sentence: str) -> None:
+    def __init__(self, code: str, sentence: str, *, retry_after_s: float | None = None) -> None:
         self.entry = CATALOGUE[code]
         self.code = code
         self.sentence = sentence
+        self.retry_after_s = retry_after_s
         super().__init__(f"{code}: {sentence}")
 
     @property

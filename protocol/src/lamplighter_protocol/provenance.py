@@ -58,6 +58,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """The device's signed state."""
     certificate_pem: str
     ca_pem: str
+    device_key_pem: str = ""
+    """What the report is signed with; without it, the key of the certificate."""
     releases: tuple[ReleaseProof, ...]
 
 

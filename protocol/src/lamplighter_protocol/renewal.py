@@ -1,8 +1,9 @@
 """Renewal of a device's certificate: asked for with a signature, over MQTT or HTTPS alike.
 
-The request says nothing but who asks, so it may be repeated by anybody at any time: what comes
-of it is of use only to the holder of the device's key, and the server issues no second
-certificate while the first is young. It therefore needs neither a clock nor a nonce (ADR 11).
+The request says nothing but who asks, and for which key if not for its own, so it may be repeated
+by anybody at any time: what comes of it is of use only to the holder of that key, and the server
+issues no second certificate while the first is young (ADR 11), or for a key that is not the
+device's own, ever (ADR 16). It therefore needs neither a clock nor a nonce.
 """
 
 from datetime import datetime, timedelta
@@ -25,11 +26,13 @@ MAX_REQUEST_BYTES: Final = 4096
 MAX_REPLY_BYTES: Final = 64 * 1024
 
 
-class RenewalRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. The key stays the one that the server knows."""
+class RenewalRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who asks. The key that signs stays the one that the server knows."""
 
     device: Name
     fleet: Name
+    tls_key_pem: str = ""
+    """The public key to certify; without it, the one that signs."""
 
 
 class RenewalReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +80,11 @@ def claimed_device(raw: bytes) -> str:
     return _read(dsse.read_unverified(raw, max_bytes=MAX_REQUEST_BYTES)).device
 
 
-def accept_renewal(raw: bytes, *, device: str, fleet: str, key: dsse.PublicKey) -> None:
+def accept_renewal(raw: bytes, *, device: str, fleet: str, key: dsse.PublicKey) -> dsse.PublicKey:
     """The server's verdict on a request.
+
+    Returns:
+        The key to certify.
 
     Raises:
         LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or SIGNATURE_INVALID (also when it
@@ -90,6 +96,7 @@ def accept_renewal(raw: bytes, *, device: str, fleet: str, key: dsse.PublicKey) 
         raise LamplighterError(
             "SIGNATURE_INVALID", f"{device} sent a renewal signed for {request.device}."
         )
+    return dsse.load_public(request.tls_key_pem) if request.tls_key_pem else key
 
 
 def _read(payload: bytes) -> RenewalRequest:

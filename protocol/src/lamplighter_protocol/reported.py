@@ -8,6 +8,7 @@ from lamplighter_protocol import dsse
 from lamplighter_protocol.assignment import Generation, Mode, Utc
 from lamplighter_protocol.canonical import decode, encode
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.failure import Failure as Failure  # noqa: PLC0414 - it is ours to show
 from lamplighter_protocol.names import MAX_ENVELOPE_BYTES, Count, Name, Release, Sha256
 
 PAYLOAD_TYPE: Final = "application/vnd.lamplighter.reported+json"
@@ -26,13 +27,6 @@ Phase = Literal[
 ]
 #: Phases that an attempt does not leave by itself.
 FINAL_PHASES: Final = frozenset({"committed", "rolled-back", "failed"})
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a release was refused or rolled back."""
-
-    code: str
-    sentence: str
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +105,8 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelReport, ...]
     wants: tuple[Sha256, ...]
     """Blobs still wanted, by digest."""
+    waiting: dict[Name, Failure] = {}
+    """Why the update of a model waits for the board; it goes on by itself."""
     problem: Failure | None = None
     """The newest refusal that belongs to no attempt, such as a bad signature."""
     clock_synchronised: bool

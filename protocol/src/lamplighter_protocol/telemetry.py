@@ -58,6 +58,11 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """By model name; the worker that serves."""
     dropped: dict[str, Count]
     """Messages dropped from the bounded outbox, by stream, over the device's life."""
+    throttling: tuple[str, ...] | None = None
+    """Why the board runs slower now than it could; None where it cannot tell."""
+    gpu_percent: float | None = None
+    power_w: float | None = None
+    """What the whole board takes."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

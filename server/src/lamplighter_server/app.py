@@ -26,11 +26,13 @@ from lamplighter_server.drift import service as drift
 from lamplighter_server.figures import Figures
 from lamplighter_server.ingest.listener import Listener
 from lamplighter_server.outbox.relay import relay
+from lamplighter_server.patches import making as patches
 from lamplighter_server.people import service as people
 from lamplighter_server.people import sessions
 from lamplighter_server.people.access import BOOTSTRAP
 from lamplighter_server.people.credentials import load_or_create_token
 from lamplighter_server.pki.authority import Authority
+from lamplighter_server.pki.shown import ShownCertificate
 from lamplighter_server.rollouts import controller as rollouts
 from lamplighter_server.settings import LOOPBACKS, Settings
 from lamplighter_server.tasks import cancel
@@ -42,6 +44,7 @@ TICKS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {
     "assignments": assignments.tick,
     "drift": drift.tick,
     "trust": renewal.tick,
+    "patches": patches.tick,
     "audit": audit.tick,
 }
 RESTART_DELAY_S: Final = 1.0
@@ -103,10 +106,9 @@ async def run_server(
         context = await stack.enter_async_context(open_context(settings))
         broker = await stack.enter_async_context(managed_broker(context))
         token = load_or_create_token(settings.folder / "admin.token")
-        tls = context.authority.server_tls()
         doors = [
             (_Door(_config(people_app(context, token), **_people_tls(context))), people_socket),
-            (_Door(_config(device_app(context), ssl_context_factory=lambda *_: tls)), devices),
+            (_Door(_config(device_app(context), **_device_tls(context))), devices),
         ]
         await stack.enter_async_context(_background(context, broker))
         serving = [asyncio.create_task(door.serve([bound])) for door, bound in doors]
@@ -145,6 +147,11 @@ def _people_tls(context: Context) -> dict[str, object]:
         tls = context.authority.server_tls()
         return {"ssl_context_factory": lambda *_: tls}
     return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+
+
+def _device_tls(context: Context) -> dict[str, object]:
+    tls = context.authority.server_tls(asks=True)
+    return {"ssl_context_factory": lambda *_: tls, "http": ShownCertificate}
 
 
 @asynccontextmanager

@@ -8,7 +8,9 @@ from fastapi.responses import JSONResponse
 from lamplighter_server import __version__, console
 from lamplighter_server.alerts import endpoints as alerts
 from lamplighter_server.audit import endpoints as audit
+from lamplighter_server.blobs import door as files
 from lamplighter_server.blobs import endpoints as blobs
+from lamplighter_server.carried import endpoints as carried
 from lamplighter_server.claims import door as asking
 from lamplighter_server.claims import endpoints as claims
 from lamplighter_server.confidential import endpoints as confidential
@@ -51,6 +53,7 @@ _SLICES: Final = (
     audit,
     figures,
     people,
+    carried,
     provenance,
 )
 
@@ -90,7 +93,7 @@ def people_app(context: Context, bootstrap_token: str) -> FastAPI:
 
 
 def device_app(context: Context) -> FastAPI:
-    """Enrolment only; who is refused again and again has to wait."""
+    """Enrolment, and files for devices; who is refused again and again has to wait."""
     app = FastAPI(
         title="Lamplighter devices",
         version=__version__,
@@ -103,5 +106,6 @@ def device_app(context: Context) -> FastAPI:
     install(app)
     app.include_router(enrolment.router)
     app.include_router(asking.router)
+    app.include_router(files.router)
     app.add_middleware(BodyLimit, max_bytes=MAX_DEVICE_BODY_BYTES)
     return app

@@ -1,5 +1,6 @@
 """Every refusal has the same shape: code, sentence, remedy, and whether to try again."""
 
+import math
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -26,7 +27,12 @@ def body_of(error: LamplighterError) -> dict[str, Any]:
 
 def answer(error: LamplighterError, status: int | None = None) -> JSONResponse:
     """The response that carries an error."""
-    return JSONResponse(body_of(error), status_code=status or error.entry.http_status)
+    wait_s = error.retry_after_s
+    return JSONResponse(
+        body_of(error),
+        status_code=status or error.entry.http_status,
+        headers={"Retry-After": str(math.ceil(wait_s))} if wait_s is not None else None,
+    )
 
 
 def install(app: FastAPI) -> None:

@@ -109,6 +109,10 @@ class Device:
             lambda: self.now_utc,
         )
 
+    def lose_journal(self) -> None:
+        for file in self.folder.glob("journal.json*"):
+            file.unlink()
+
     def offer(self, raw: bytes, seen: TrustView) -> tuple[Generation | None, list[str]]:
         """The generation in force after an envelope came, and which refusals were told."""
         self.told.codes.clear()
@@ -156,7 +160,7 @@ def test_a_refused_envelope_leaves_the_accepted_one_in_force(
 def test_a_lost_journal_does_not_forget_the_generation(device: Device) -> None:
     device.offer(envelope(1), view())
     device.offer(envelope(5), view())
-    (device.folder / "journal.json").unlink()
+    device.lose_journal()
     device.restart()
     assert device.in_force(view()) is None
     assert device.offer(envelope(1), view()) == (None, ["ASSIGNMENT_STALE"])
@@ -220,7 +224,7 @@ def test_whatever_comes_the_generation_never_goes_back(
         epoch = 1
         for step, (offered_epoch, counter, is_rotated, window_s) in enumerate(offers):
             if step in losses:
-                (device.folder / "journal.json").unlink(missing_ok=True)
+                device.lose_journal()
             if step in restarts | losses:
                 device.restart()
             epoch = max(epoch, 2 if is_rotated else 1)

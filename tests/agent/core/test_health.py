@@ -1,9 +1,10 @@
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamplighter_agent.core.health import GO, WAIT, Verdict, verdict
+from lamplighter_agent.core.health import GO, WAIT, Verdict, sampling_radius, verdict
 from lamplighter_agent.ports.worker import Beat
 from lamplighter_protocol.bundle import HealthPolicy
 from lamplighter_protocol.counts import LATENCY_SLOTS, Counts
@@ -80,9 +81,36 @@ def test_each_limit_leads_back_at_any_time(totals: Beat, wanted: str | None) -> 
 
 
 def test_collapsed_outputs_lead_back() -> None:
-    strict = msgspec.structs.replace(POLICY, output_shift_max=0.4)
+    strict = msgspec.structs.replace(POLICY, output_shift_max=0.2)
     assert code(judge(beat(predicted=(100, 0)), policy=strict)) == "OUTPUT_COLLAPSED"
     assert judge(beat(predicted=(49, 0)), policy=strict) == GO
+
+
+@pytest.mark.parametrize("labels", [2, 10])
+def test_however_often_it_is_looked_at_an_allowed_shift_leads_back_in_one_of_1000(
+    labels: int,
+) -> None:
+    """Over 2,000 rows, looked at after each, with the shift at its limit."""
+    allowed, trials = 0.2, 500
+    reference = np.full(labels, 1 / labels)
+    moved = reference.copy()
+    moved[0] += allowed
+    moved[1:] -= allowed / (labels - 1)
+    random = np.random.default_rng()
+    rows = np.arange(1, 2001)
+    radius = np.array([sampling_radius(int(n), labels) for n in rows])
+    back = 0
+    for _ in range(trials):
+        drawn = np.eye(labels)[random.choice(labels, len(rows), p=moved)].cumsum(axis=0)
+        shift = np.abs(drawn / rows[:, None] - reference).sum(axis=1) / 2
+        back += bool((shift - radius > allowed).any())
+    assert back <= 5, f"{back} of {trials}; 0.5 are promised"
+
+
+@pytest.mark.parametrize(("labels", "rows"), [(2, 100), (10, 200)])
+def test_a_shift_far_beyond_the_limit_is_found_soon(labels: int, rows: int) -> None:
+    assert sampling_radius(rows, labels) < 0.25
+    assert all(sampling_radius(n + 1, labels) < sampling_radius(n, labels) for n in range(1, 2_000))
 
 
 def test_labels_that_nobody_signed_lead_back() -> None:

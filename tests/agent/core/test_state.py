@@ -1,6 +1,7 @@
 from datetime import datetime, timedelta, timezone
 
-from hypothesis import settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -13,8 +14,17 @@ from hypothesis.stateful import (
 
 from lamplighter_agent.core import state as model_state
 from lamplighter_agent.core.reconcile import Remove, Start, Supersede, reconcile
-from lamplighter_agent.core.state import Installed, ModelState
-from lamplighter_agent.core.update import MAX_STARTS, RESTING, YIELDS, Effect, Event
+from lamplighter_agent.core.state import AttemptState, Installed, ModelState
+from lamplighter_agent.core.update import (
+    MAX_STARTS,
+    RESTING,
+    STATES,
+    YIELDS,
+    Effect,
+    Event,
+    State,
+    possible,
+)
 from lamplighter_protocol.assignment import AssignedModel, Assignment, Generation
 from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.reported import Failure
@@ -53,13 +63,17 @@ class Device(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.model = ModelState(model="digits")
+        self.model = self.before = ModelState(model="digits")
         self.effects: tuple[Effect, ...] = ()
         self.counter = 0
         self.wanted = 0
         self.committed_ever = False
         self.failed: set[int] = set()
         self.restarts_of_attempt = 0
+
+    def journal(self, model: ModelState) -> None:
+        """Remember a change; the one before is kept."""
+        self.before, self.model = self.model, model
 
     def follow(self) -> None:
         """Reconcile until it has nothing more to say."""
@@ -81,9 +95,10 @@ class Device(RuleBasedStateMachine):
             if isinstance(step, Start):
                 assert step.generation.counter not in self.failed
                 self.restarts_of_attempt = 0
-                self.model, self.effects = model_state.begin(
+                model, self.effects = model_state.begin(
                     self.model, step.assigned, step.generation, NOW
                 )
+                self.journal(model)
                 return
             assert isinstance(step, Supersede)
             self.apply("superseded", None)
@@ -91,7 +106,8 @@ class Device(RuleBasedStateMachine):
                 return
 
     def apply(self, event: Event, failure: Failure | None) -> None:
-        self.model, self.effects = model_state.advance(self.model, event, NOW, failure)
+        model, self.effects = model_state.advance(self.model, event, NOW, failure)
+        self.journal(model)
         if event == "probation-ok":
             self.committed_ever = True
         if self.model.state in {"failed", "rolled-back"} and failure is not None:
@@ -118,13 +134,13 @@ class Device(RuleBasedStateMachine):
             if model_state.loops(self.model):
                 self.apply("looped", Failure(code="UPDATE_LOOP", sentence=""))
                 return
-            self.model = model_state.started(self.model)
+            self.journal(model_state.started(self.model))
         endings = sorted(YIELDS[effect] - {"looped"})
         event = data.draw(st.sampled_from(endings))
         if event == "trust-agreed":
             assert self.model.attempt is not None
             release = self.model.attempt.assigned.release
-            self.model = model_state.agreed(self.model, installed(release))
+            self.journal(model_state.agreed(self.model, installed(release)))
         failure = Failure(code="WORKER_CRASHED", sentence="") if event in BAD else None
         self.apply(event, failure)
         if not self.effects or not YIELDS[self.effects[-1]]:
@@ -137,10 +153,26 @@ class Device(RuleBasedStateMachine):
         self.restarts_of_attempt += 1
         self.apply("interrupted", None)
 
+    @rule()
+    def the_newest_journal_is_damaged(self) -> None:
+        """The device starts from the one before: one step back is a state like any other."""
+        self.model = self.before
+        attempt = self.model.attempt
+        self.committed_ever = self.model.active is not None
+        if attempt is None:
+            self.effects = ()
+        else:
+            if attempt.failure is None:
+                self.failed.discard(attempt.generation.counter)
+            self.apply("interrupted", None)
+        if self.counter > 0 and self.model.state in RESTING:
+            self.follow()
+
     @precondition(lambda self: self.model.active is not None and self.model.previous is not None)
     @rule()
     def the_committed_release_keeps_crashing(self) -> None:
-        self.model = model_state.fall_back(self.model, Failure(code="WORKER_CRASHED", sentence=""))
+        failure = Failure(code="WORKER_CRASHED", sentence="")
+        self.journal(model_state.fall_back(self.model, failure))
 
     @invariant()
     def what_was_committed_is_not_left_without_a_release(self) -> None:
@@ -161,6 +193,18 @@ class Device(RuleBasedStateMachine):
         assert (report.attempt is None) == (self.model.state == "idle")
 
     @invariant()
+    def garbage_collection_leaves_what_runs_or_comes(self) -> None:
+        keep = model_state.protected([ModelState(model="another"), self.model])
+        attempt = self.model.attempt
+        candidate = attempt.candidate if attempt else None
+        for item in (self.model.active, self.model.previous, candidate):
+            assert item is None or item.blobs <= keep
+        if self.model.state not in RESTING:
+            assert attempt is not None
+            assert attempt.assigned.manifest.sha256 in keep
+        assert len(keep) <= 2 * 3 + 1
+
+    @invariant()
     def starts_are_bounded(self) -> None:
         if self.model.attempt is not None:
             assert self.model.attempt.starts <= MAX_STARTS
@@ -170,6 +214,38 @@ def test_a_device_that_anything_happens_to() -> None:
     run_state_machine_as_test(
         Device, settings=settings(max_examples=200, stateful_step_count=40, deadline=None)
     )
+
+
+@pytest.mark.parametrize("state", [state for state in STATES if possible(state)])
+@given(data=st.data())
+def test_a_restart_in_any_journalled_state_serves_the_committed_release_and_ends(
+    state: State, data: st.DataObject
+) -> None:
+    """However often it is interrupted: at rest or on its way, and never without a model."""
+    model = ModelState(
+        model="digits",
+        active=installed(1),
+        attempt=AttemptState(
+            assigned=assigned(2),
+            generation=Generation(1, 2),
+            state=state,
+            started_utc=NOW,
+            candidate=None if state in RESTING | {"admitted"} else installed(2),
+        ),
+    )
+    effects: tuple[Effect, ...] = ()
+    for _ in range(data.draw(st.integers(1, 3 * MAX_STARTS))):
+        model, effects = model_state.advance(model, "interrupted", NOW)
+        assert model.active == installed(1)
+        assert bool(effects) == (model.state not in RESTING)
+        if effects == ("load",):
+            assert model.attempt is not None
+            assert model.attempt.candidate is not None
+            if model_state.loops(model):
+                model, effects = model_state.advance(model, "looped", NOW)
+                assert model.state == "failed"
+            else:
+                model = model_state.started(model)
 
 
 def test_interruptions_while_the_candidate_starts_come_to_an_end() -> None:

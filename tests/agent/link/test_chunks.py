@@ -8,6 +8,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from tests.agent.allowances import Allowances
 
 from lamplighter_agent.link.chunks import MAX_REFUSALS, MAX_STALLS, WINDOW_CHUNKS, ChunkPuller
 from lamplighter_agent.link.mqtt import Broker, Link
@@ -61,14 +62,16 @@ def partial(tmp_path: Path) -> PartialBlob:
 
 
 class Fixture:
-    def __init__(self, partial: PartialBlob) -> None:
+    def __init__(self, partial: PartialBlob, allowances: Allowances | None = None) -> None:
         self.broker = FakeBroker()
         self.refused: list[str] = []
         self.partial = partial
+        self.allowances = allowances or Allowances()
         self.puller = ChunkPuller(
             partial,
             TOPICS,
             self.broker,
+            self.allowances,
             lambda error: self.refused.append(error.code),
             stall_s=0.05,
         )
@@ -128,6 +131,57 @@ async def test_chunks_that_stay_bad_end_the_pull_after_a_bounded_number(
         await pulled.pull()
     assert partial.lacking == {3}
     assert len(pulled.refused) <= (MAX_STALLS + 2) * (MAX_REFUSALS + 2)
+
+
+@pytest.mark.parametrize("arrived", [0, 1, 7, 20])
+async def test_a_pull_is_cancelled_between_any_two_chunks(tmp_path: Path, arrived: int) -> None:
+    """Nothing stays subscribed, what came is kept, and the next pull asks for the rest only."""
+    store = BlobStore(tmp_path / "blobs")
+    cut = Fixture(store.partial(BLOB))
+    cut.broker.lose = lambda number: number >= arrived
+    pulling = asyncio.create_task(cut.pull())
+    while len(cut.partial.lacking) > len(CHUNKS) - arrived or not cut.broker.packets:
+        await asyncio.sleep(0)
+    pulling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pulling
+    assert cut.broker.subscribed == set()
+
+    again = Fixture(store.partial(BLOB))
+    await again.pull()
+    asked = {TOPICS.parse_chunk(topic)[1] for packet in again.broker.packets for topic in packet}
+    assert asked == set(range(arrived, len(CHUNKS)))
+    assert store.has(BLOB.sha256)
+
+
+async def test_what_may_not_come_yet_is_asked_for_later_and_no_stall(
+    partial: PartialBlob,
+) -> None:
+    pulled = Fixture(partial, Allowances(waits=[0.0, *[0.06] * 5, 0.0, 0.06]))
+    await pulled.pull()
+    assert sum(pulled.allowances.admitted) == len(RAW)
+    assert sum(len(packet) for packet in pulled.broker.packets) == len(CHUNKS)
+
+
+async def test_what_is_paid_for_comes_before_the_budget_ends_the_pull(
+    partial: PartialBlob,
+) -> None:
+    allowances = Allowances(most_bytes=5 * CHUNK_SIZE_BYTES)
+    pulled = Fixture(partial, allowances)
+    take, pulled.broker.puller = pulled.puller.on_chunk, None
+
+    def answer(topic: str) -> None:
+        number = TOPICS.parse_chunk(topic)[1]
+        allowances.arrived(len(CHUNKS[number]))
+        take(number, CHUNKS[number])
+
+    pulled.broker.answer = answer  # type: ignore[method-assign]
+    with pytest.raises(LamplighterError, match="BUDGET_SPENT"):
+        await pulled.pull()
+    asked = {topic for packet in pulled.broker.packets for topic in packet}
+    assert len(asked) == len(CHUNKS) - len(partial.lacking)
+    assert allowances.arrived_bytes <= (5 + WINDOW_CHUNKS) * CHUNK_SIZE_BYTES
+    assert pulled.broker.subscribed == set()
 
 
 async def test_silence_is_a_stall(partial: PartialBlob) -> None:
@@ -199,7 +253,7 @@ async def test_a_real_broker_delivers_and_a_bad_chunk_is_healed(
 
     async with connected(mosquitto, on_chunk) as link:
         partial = store.partial(BLOB)
-        pullers.append(ChunkPuller(partial, TOPICS, link, on_refused, stall_s=0.5))
+        pullers.append(ChunkPuller(partial, TOPICS, link, Allowances(), on_refused, stall_s=0.5))
         with pytest.raises(LamplighterError, match=r"CHUNK_REFUSED|FETCH_STALLED"):
             await pullers[-1].run()
         partial.close()
@@ -207,7 +261,7 @@ async def test_a_real_broker_delivers_and_a_bad_chunk_is_healed(
         publish_chunks(mosquitto, range(21))
         again = store.partial(BLOB)
         assert again.lacking >= {4, *range(10, 21)}
-        pullers.append(ChunkPuller(again, TOPICS, link, on_refused, stall_s=1))
+        pullers.append(ChunkPuller(again, TOPICS, link, Allowances(), on_refused, stall_s=1))
         await pullers[-1].run()
         again.finish()
         again.close()

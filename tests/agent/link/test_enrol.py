@@ -17,7 +17,9 @@ from tests.agent.tls import Authority
 
 from lamplighter_agent.link.enrol import enrol
 from lamplighter_agent.store.identity import new_key
+from lamplighter_protocol import dsse
 from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.certificates import name_of_key, speaks_for
 from lamplighter_protocol.enrolment import (
     EnrolmentReply,
     EnrolmentRequest,
@@ -45,11 +47,15 @@ class Door(http.server.ThreadingHTTPServer):
         self.refusal: tuple[int, bytes] | None = None
         self.paths: list[str] = []
         self.other_key = False
+        self.knows_tokens = True
         self.telemetry_key = b""
         certificate, key = self.authority.issue("server", directory)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
+        # The handshake is made in the connection's thread, which closes what was refused.
+        self.socket = context.wrap_socket(
+            self.socket, server_side=True, do_handshake_on_connect=False
+        )
 
     def handle_error(self, *_: object) -> None:
         """Refused handshakes are what the tests want."""
@@ -84,10 +90,16 @@ class Door(http.server.ThreadingHTTPServer):
             .serial_number(1)
             .not_valid_before(NOW)
             .not_valid_after(NOW + timedelta(days=1))
-            .sign(self.authority.key, hashes.SHA256())
         )
+        if request.own_key is not None and self.knows_tokens:
+            own = dsse.load_public(request.own_key.public_pem)
+            certificate = certificate.add_extension(
+                x509.SubjectAlternativeName([name_of_key(own)]), critical=False
+            )
         return EnrolmentReply(
-            certificate_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(),
+            certificate_pem=certificate.sign(self.authority.key, hashes.SHA256())
+            .public_bytes(serialization.Encoding.PEM)
+            .decode(),
             root_json=self.root,
             agreement_public=agreement.public_key().public_bytes_raw(),
             broker_host="127.0.0.1",
@@ -154,6 +166,17 @@ def test_an_invitation_becomes_a_certificate_and_a_shared_key(door: Door) -> Non
     assert certificate.subject.rfc4514_string() == "CN=pi-1"
     assert certificate.public_key() == key.public_key()
     assert door.paths == ["/api/v1/enrol"]
+
+
+def test_a_certificate_must_name_the_key_on_the_token(door: Door) -> None:
+    own = dsse.SoftwareSigner(new_key())
+    keys = new_key(), X25519PrivateKey.generate()
+    enrolled = enrol(door.invitation(), "pi-1", *keys, INVENTORY, NOW, own)
+    certificate = x509.load_pem_x509_certificate(enrolled.reply.certificate_pem.encode())
+    assert speaks_for(certificate, own.public)
+    door.knows_tokens = False  # as servers from before tokens
+    with pytest.raises(LamplighterError, match="SERVER_UNTRUSTED"):
+        enrol(door.invitation(), "pi-1", *keys, INVENTORY, NOW, own)
 
 
 def test_what_the_invitation_does_not_pin_is_not_believed(door: Door, tmp_path: Path) -> None:

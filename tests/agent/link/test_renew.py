@@ -20,20 +20,30 @@ def test_only_a_longer_one_of_our_own_takes_the_place_of_the_certificate(tmp_pat
         days: int = 9,
         by: Authority = authority,
         key: ec.EllipticCurvePrivateKey = KEY,
+        names: ec.EllipticCurvePublicKey | None = None,
     ) -> str:
-        certificate, _ = by.issue(name, tmp_path, days=days, key=key)
+        certificate, _ = by.issue(name, tmp_path, days=days, key=key, names=names)
         return certificate.read_text()
 
     current = issue(days=3)
-    assert is_newer(issue(), current_pem=current, ca_pem=ca_pem)
-    assert not is_newer(current, current_pem=current, ca_pem=ca_pem)
-    assert not is_newer(issue(days=1), current_pem=current, ca_pem=ca_pem)
-    for offered, code in (
-        (issue(by=other), "SERVER_UNTRUSTED"),
-        (issue(name="pi-2"), "SERVER_UNTRUSTED"),
-        (issue(key=new_key()), "SERVER_UNTRUSTED"),
-        ("", "MESSAGE_MALFORMED"),
-        ("é" * 99, "MESSAGE_MALFORMED"),
+
+    def newer(offered: str, key: ec.EllipticCurvePrivateKey = KEY) -> bool:
+        certified, own = key.public_key(), KEY.public_key()
+        return is_newer(offered, current_pem=current, ca_pem=ca_pem, key=certified, signer=own)
+
+    fresh = new_key()
+    assert newer(issue())
+    assert newer(issue(key=fresh, names=KEY.public_key()), fresh)
+    assert not newer(current)
+    assert not newer(issue(days=1))
+    for offered, key, code in (
+        (issue(by=other), KEY, "SERVER_UNTRUSTED"),
+        (issue(name="pi-2"), KEY, "SERVER_UNTRUSTED"),
+        (issue(key=new_key()), KEY, "SERVER_UNTRUSTED"),
+        (issue(key=fresh), fresh, "SERVER_UNTRUSTED"),
+        (issue(key=fresh, names=new_key().public_key()), fresh, "SERVER_UNTRUSTED"),
+        ("", KEY, "MESSAGE_MALFORMED"),
+        ("é" * 99, KEY, "MESSAGE_MALFORMED"),
     ):
         with pytest.raises(LamplighterError, match=code):
-            is_newer(offered, current_pem=current, ca_pem=ca_pem)
+            newer(offered, key)

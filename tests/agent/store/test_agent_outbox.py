@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamplighter_agent.store.outbox import DROP_ORDER, Outbox
+from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.telemetry import Event, Stream
 
 NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
@@ -128,3 +129,36 @@ def test_an_outbox_with_a_damaged_row_or_schema_is_set_aside(tmp_path: Path, dam
     assert again.put("event", event()) > 1_000_000
     assert (tmp_path / "outbox.sqlite3.damaged").exists()
     again.close()
+
+
+def test_an_outbox_that_cannot_be_opened_keeps_nothing_and_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "outbox.sqlite3").mkdir()
+    outbox = make(tmp_path)
+    with pytest.raises(LamplighterError, match="DISK_FAILED"):
+        outbox.put("event", event())
+    assert outbox.waiting("event", 0, 9) == []
+    assert set(outbox.dropped.values()) == {0}
+    outbox.acknowledge({"event": 7})
+    outbox.close()
+    assert not (tmp_path / "outbox.sqlite3.damaged").exists()
+
+
+def test_a_message_that_the_disk_does_not_take_costs_no_number(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    first = outbox.put("event", event())
+    outbox._database.execute("PRAGMA query_only = 1")
+    with pytest.raises(LamplighterError, match="DISK_FAILED"):
+        outbox.put("event", event())
+    with pytest.raises(LamplighterError, match="DISK_FAILED"):
+        outbox.acknowledge({"event": first})
+    outbox._database.execute("PRAGMA query_only = 0")
+    assert outbox.put("event", event()) == first + 1
+    outbox.close()
+
+
+def test_a_full_database_is_a_full_disk(tmp_path: Path) -> None:
+    outbox = make(tmp_path)
+    outbox._database.execute("PRAGMA max_page_count = 5")
+    with pytest.raises(LamplighterError, match="DISK_FULL"):
+        outbox.put("event", event("x" * 100_000))
+    outbox.close()

@@ -1,4 +1,5 @@
 import errno
+import functools
 import os
 import random
 import resource
@@ -120,6 +121,23 @@ def test_garbage_is_what_nobody_keeps(tmp_path: Path) -> None:
     store.partial(BLOB).close()
     assert store.collect_garbage({kept.sha256}) == 2
     assert (store.has(kept.sha256), store.has(gone.sha256)) == (True, False)
+    assert store.size_bytes() == len(b"kept")
+
+
+@given(st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)))
+def test_garbage_collection_takes_all_but_what_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, there: set[int], coming: set[int], kept: set[int]
+) -> None:
+    store = BlobStore(tmp_path_factory.mktemp("store"), sync=False)
+    blobs = {number: describe(b"%d" % number) for number in there | coming | kept}
+    for number in there:
+        put(store, b"%d" % number)
+    for number in coming:
+        store.partial(blobs[number]).close()
+    store.collect_garbage({blobs[number].sha256 for number in kept})
+    assert {number for number in blobs if store.has(blobs[number].sha256)} == there & kept
+    left = {path.name for path in (store._partial).iterdir()}
+    assert left == {blobs[number].sha256 for number in coming & kept}
 
 
 def test_a_full_disk_keeps_what_is_there(tmp_path: Path) -> None:
@@ -165,3 +183,37 @@ def test_no_space_is_an_expected_error(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(LamplighterError, match="DISK_FULL"):
         partial.write(0, CHUNKS[0])
     partial.close()
+
+
+@pytest.mark.parametrize("step", ["write", "finish"])
+def test_after_a_failed_sync_nothing_that_was_read_back_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    store = BlobStore(tmp_path)
+    partial = store.partial(BLOB)
+    for number, chunk in enumerate(CHUNKS[:-1]):
+        partial.write(number, chunk)
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    write_last = functools.partial(partial.write, len(CHUNKS) - 1, CHUNKS[-1])
+    if step == "finish":
+        write_last()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fails)
+        with pytest.raises(LamplighterError, match="DISK_FAILED"):
+            (partial.finish if step == "finish" else write_last)()
+    partial.close()
+    assert not store.has(BLOB.sha256)
+    again = store.partial(BLOB)
+    assert again.lacking == {0, 1, 2, 3}
+    again.close()
+
+
+def test_a_file_that_cannot_be_read_is_set_aside_to_be_fetched_again(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    (tmp_path / "sha256" / BLOB.sha256).mkdir()
+    with pytest.raises(LamplighterError, match="STORE_CORRUPT"):
+        store.verified(BLOB.sha256)
+    assert not store.has(BLOB.sha256)

@@ -8,8 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from lamplighter_agent.store.identity import (
     Enrolment,
     Identity,
+    forget_next_tls_key,
     load_identity,
     new_key,
+    next_tls_key,
     replace_certificate,
     save_identity,
 )
@@ -75,6 +77,32 @@ def test_a_renewed_certificate_changes_nothing_else(tmp_path: Path) -> None:
     assert after == {**before, "device.pem": b"renewed"}
     assert stat.S_IMODE(identity.key_file.stat().st_mode) == 0o600
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_without_a_token_the_files_are_those_of_every_earlier_version(tmp_path: Path) -> None:
+    identity = save(tmp_path / "identity")
+    assert {path.name for path in identity.directory.iterdir()} == {
+        *("agreement.key", "ca.pem", "device-key.pem", "device.pem"),
+        *("enrolment.json", "root.json", "telemetry.key"),
+    }
+    assert not identity.on_token
+
+
+def test_the_next_tls_key_stays_until_it_is_certified(tmp_path: Path) -> None:
+    link = save(tmp_path / "identity").directory
+    key = next_tls_key(link)
+    assert next_tls_key(link).public_key() == key.public_key()
+    path = link / "tls-key-next.pem"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.with_name(path.name + ".new").write_bytes(b"half a key, by a power cut")
+    replace_certificate(link, "renewed", key)
+    assert (link / "tls-key.pem").exists()
+    assert not list(link.glob("*next*"))
+    assert next_tls_key(link).public_key() != key.public_key()
+    path.write_bytes(b"half")
+    before = next_tls_key(link).public_key()
+    forget_next_tls_key(link)
+    assert next_tls_key(link).public_key() != before
 
 
 def test_a_full_disk_leaves_the_identity_as_it_was_and_no_secrets_beside_it(tmp_path: Path) -> None:

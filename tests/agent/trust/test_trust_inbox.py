@@ -163,3 +163,41 @@ def test_the_inbox_is_bounded(dirs: TrustDirs) -> None:
         trust.take("999.root.json", b"x")
     trust.take("1.root.json", b"y")
     trust.take("1000.root.json", b"")
+
+
+async def test_a_lost_file_is_missed_also_when_the_index_comes_after_it(
+    dirs: TrustDirs, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust = Trust(dirs)
+    deliver(trust, repository)
+    await trust.refresh()
+    repository.publish()
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fails)
+        with pytest.raises(LamplighterError, match="DISK_FAILED"):
+            trust.take("timestamp.json", repository.files["timestamp.json"])
+    deliver(trust, repository, but="timestamp.json")
+    assert (trust.is_short, trust.is_due()) == (True, False)
+    trust.take("timestamp.json", repository.files["timestamp.json"])
+    assert (trust.is_short, trust.is_due()) == (False, True)
+
+
+async def test_a_killed_child_is_asked_again(
+    dirs: TrustDirs, repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A device short of memory kills whom it likes; that says nothing of the metadata."""
+    killed = tmp_path / "killed.sh"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    trust = Trust(dirs)
+    deliver(trust, repository)
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.executable", str(killed))
+        with pytest.raises(LamplighterError, match="TRUST_MISSING"):
+            await trust.refresh()
+    assert trust.is_due()
+    await trust.refresh()

@@ -55,7 +55,7 @@ def test_a_replayed_assignment(device: Device) -> None:
 
 
 def test_a_replayed_assignment_after_the_journal_was_lost(device: Device) -> None:
-    (device.folder / "journal.json").unlink()
+    device.lose_journal()
     device.restart()
     assert device.offer(envelope(4), view()) == (None, ["ASSIGNMENT_STALE"])
 

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from tests.conformance.fuzz.decoder import (
     text,
 )
 
-from lamplighter_protocol import assignment, dsse, renewal, reported, sealed, telemetry
+from lamplighter_protocol import assignment, dsse, patches, renewal, reported, sealed, telemetry
 from lamplighter_protocol.blobs import check_chunk, describe
 from lamplighter_protocol.bundle import decode_manifest
 from lamplighter_protocol.enrolment import (
@@ -103,13 +104,23 @@ _DEVICE_PRIVATE: Final = dsse.SoftwareSigner(DEVICE_KEY)
 _TOPICS: Final = Topics(FLEET)
 _OWN_PUBLIC: Final = DEVICE_KEY.public_key()
 _RENEWAL: Final = renewal.sign_renewal(
-    renewal.RenewalRequest(device=DEVICE, fleet=FLEET), _DEVICE_PRIVATE
+    renewal.RenewalRequest(
+        device=DEVICE, fleet=FLEET, tls_key_pem=dsse.public_pem(DEVICE_KEY.public_key())
+    ),
+    _DEVICE_PRIVATE,
 )
 _AGREEMENT: Final = X25519PrivateKey.from_private_bytes(b"a" * 32)
 _RECIPIENT: Final = sealed.Recipient(
     fleet=FLEET, device=DEVICE, model="digits", release=1, manifest_sha256="0" * 64
 )
 _CIPHER: Final = sealed.ChunkCipher(b"k" * 32, "0" * 64, 100)
+
+
+_OLD, _NEW = b"old " * 500, b"new " * 500
+
+
+def _apply_patch(kind: assignment.PatchKind, raw: bytes) -> object:
+    return b"".join(patches.apply(kind, raw, b"" if kind == "zstd" else _OLD, len(_NEW)))
 
 
 OF_PROTOCOL: Final[dict[str, Decoder]] = {
@@ -184,6 +195,13 @@ OF_PROTOCOL: Final[dict[str, Decoder]] = {
         lambda raw: _CIPHER.open(0, raw),
         (_CIPHER.seal(0, b"m" * 100),),
     ),
+    **{
+        f"patch-{kind}": Decoder(
+            partial(_apply_patch, kind),
+            (patches.make(kind, _NEW, b"" if kind == "zstd" else _OLD),),
+        )
+        for kind in assignment.PATCHES
+    },
     "provenance": Decoder(
         decode_provenance,
         (

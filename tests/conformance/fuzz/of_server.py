@@ -36,7 +36,7 @@ from lamplighter_protocol.enrolment import (
 )
 from lamplighter_protocol.reported import Inventory
 from lamplighter_server.audit import chain, exported
-from lamplighter_server.devices.door import read_enrolment
+from lamplighter_server.devices.enrolment import read_enrolment
 from lamplighter_server.devices.models import Device
 from lamplighter_server.devices.service import set_presence
 from lamplighter_server.pki.certificates import build_authority, read_request

@@ -2,10 +2,8 @@
 
 import asyncio
 import gc
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import select
+from tests.server.serving import serving
 
 from lamplighter_agent.app.config import DataDir, Settings
 from lamplighter_agent.app.renewal import Renewal
@@ -26,13 +25,11 @@ from lamplighter_agent.store.identity import Enrolment, Identity, load_identity,
 from lamplighter_protocol import dsse
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.renewal import REPLY_LEAF, RenewalRequest, sign_renewal
-from lamplighter_server.app import _config, _Door
 from lamplighter_server.broker.gate import keep_gate, turn
 from lamplighter_server.context import Context
 from lamplighter_server.devices import revocation
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Certificate, Device
-from lamplighter_server.doors import device_app
 from lamplighter_server.ingest.handlers import Incoming, handle
 from lamplighter_server.ingest.listener import Listener
 from lamplighter_server.outbox import service as outbox
@@ -105,19 +102,6 @@ class Agent:
 
     async def is_connected(self) -> bool:
         return self.link.connected
-
-
-@asynccontextmanager
-async def serving(context: Context) -> AsyncIterator[str]:
-    """The devices' door on a free port."""
-    tls = context.authority.server_tls()
-    door = _Door(_config(device_app(context), ssl_context_factory=lambda *_: tls))
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        task = asyncio.create_task(door.serve([bound]))
-        await door.open.wait()
-        yield f"https://127.0.0.1:{bound.getsockname()[1]}"
-        door.should_exit = True
-        await task
 
 
 @pytest.fixture

@@ -124,6 +124,15 @@ async def test_a_rollout_an_alert_and_a_failure_are_told(
     assert "0.250 s" in details
 
 
+async def test_a_board_that_waits_says_why(stage: Any, people: httpx.AsyncClient) -> None:
+    await stage.add_device("cam-1")
+    busy = Failure(code="WAITS_FOR_WORKLOAD", sentence=f"An application asks to wait. {HOSTILE}")
+    await stage.report("cam-1", waits=busy)
+    page = (await people.get("/")).text
+    check_clean(page)
+    assert "<b>WAITS_FOR_WORKLOAD</b> An application asks to wait." in page
+
+
 async def test_hostile_texts_stay_texts(stage: Any, people: httpx.AsyncClient) -> None:
     await stage.add_device("cam-1", site=HOSTILE, note=HOSTILE)
     await stage.add_release("digits", 1)

@@ -124,6 +124,14 @@ def test_a_device_that_was_rolled_back_needs_a_look_and_is_found_by_its_code() -
     assert picture.summary([site]) == (1, 1, 0, 1)
 
 
+def test_a_board_that_waits_is_found_by_its_reason_and_needs_no_look() -> None:
+    waits = FailureView(code="WAITS_FOR_WINDOW", sentence="Updates may run 02:00-04:00.")
+    item = DeviceModelView(model="digits", release=1, committed=True, waiting=waits)
+    (row,) = picture.sites([make_device(item)], [])[0].rows
+    assert "waits_for_window" in row.search.split()
+    assert not row.attention
+
+
 def test_the_page_rests_while_a_device_is_online() -> None:
     (online,), (offline,) = (
         picture.sites([make_device(online=is_online)], [])[0].rows for is_online in (True, False)

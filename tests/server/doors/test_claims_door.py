@@ -6,20 +6,26 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from tests.server.doors.test_enrolment_door import make_request
+from tests.server.doors.test_enrolment_door import INVENTORY, make_request
+from tests.server.pki.test_certificates import request_pem
 
+from lamplighter_protocol import dsse
 from lamplighter_protocol.enrolment import (
     EnrolmentReply,
+    EnrolmentRequest,
     Invitation,
+    OwnKey,
     decode_invitation,
     telemetry_key,
 )
+from lamplighter_protocol.renewal import RenewalRequest, sign_renewal
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 
 Code = Callable[[httpx.Response], str]
-PENDING = "/api/v1/claims/pending"
+ASK, PENDING = "/api/v1/enrol/claim", "/api/v1/claims/pending"
 
 
 class Board:
@@ -34,7 +40,7 @@ class Board:
         )
 
     async def ask(self) -> httpx.Response:
-        return await self._door.post("/api/v1/enrol/claim", content=self.body)
+        return await self._door.post(ASK, content=self.body)
 
 
 Make = Callable[..., Any]
@@ -182,3 +188,50 @@ async def test_nonsense_is_refused_and_stores_nothing(
     assert await pending(people) == []
     unknown = await people.post(f"{PENDING}/none/approve", json={})
     assert code_of(unknown) == "ENROLMENT_UNKNOWN"
+
+
+async def test_a_key_on_a_token_is_part_of_the_fingerprint(
+    people: httpx.AsyncClient, door: httpx.AsyncClient, claim: Make, code_of: Code
+) -> None:
+    """The key that speaks for the board is compared too, and must have signed for the other one."""
+    word = await claim()
+    key, agreement = ec.generate_private_key(ec.SECP256R1()), X25519PrivateKey.generate()
+    prints = set()
+    for own in (
+        None,
+        dsse.SoftwareSigner(ec.generate_private_key(ec.SECP256R1())),
+        dsse.SoftwareSigner(ec.generate_private_key(ec.SECP256R1())),
+    ):
+        body = request_with(word, key, agreement, own)
+        assert code_of(await door.post(ASK, content=body)) == "ENROLMENT_PENDING"
+        prints |= {item["fingerprint"] for item in await pending(people)}
+    assert len(prints) == 3
+    stranger = request_with(word, ec.generate_private_key(ec.SECP256R1()), agreement, own)
+    mixed = msgspec.json.decode(body) | {"csr_pem": msgspec.json.decode(stranger)["csr_pem"]}
+    answer = await door.post(ASK, content=msgspec.json.encode(mixed))
+    assert code_of(answer) == "SIGNATURE_INVALID"
+
+
+def request_with(
+    word: Invitation,
+    key: ec.EllipticCurvePrivateKey,
+    agreement: X25519PrivateKey,
+    own: dsse.SoftwareSigner | None,
+) -> bytes:
+    vouched = RenewalRequest(
+        device="cam-1", fleet="main", tls_key_pem=dsse.public_pem(key.public_key())
+    )
+    return msgspec.json.encode(
+        EnrolmentRequest(
+            device="cam-1",
+            token=word.token,
+            csr_pem=request_pem(key, "cam-1"),
+            agreement_public=agreement.public_key().public_bytes_raw(),
+            inventory=INVENTORY,
+            own_key=OwnKey(
+                public_pem=dsse.public_pem(own.public), renewal=sign_renewal(vouched, own)
+            )
+            if own
+            else None,
+        )
+    )

@@ -1,3 +1,5 @@
+import io
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -164,3 +166,19 @@ async def test_names_are_checked(people: httpx.AsyncClient, code_of: Code) -> No
     for path in ("protect", "unprotect"):
         answer = await people.post(f"/api/v1/models/No/{path}")
         assert code_of(answer) == "NAME_INVALID"
+
+
+async def test_what_is_carried_is_sealed_too(
+    server: Context, people: httpx.AsyncClient, offline: Any, enrol: Enrol
+) -> None:
+    await offline.bootstrap()
+    await offline.publish("digits", 1)
+    await people.post("/api/v1/models/digits/protect")
+    await enrol("cam-1")
+    await assign(server, "cam-1")
+    answer = await people.get("/api/v1/devices/cam-1/carried")
+    assert answer.status_code == 200, answer.text
+    names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+    travels = (await assigned(server, "cam-1")).transfers
+    carried = {name.split("/")[-2] for name in names if "/blob/" in name}
+    assert carried == {transfer.wire_sha256 for transfer in travels}

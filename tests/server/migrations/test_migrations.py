@@ -103,7 +103,7 @@ async def test_certificates_that_were_issued_before_can_be_revoked(tmp_path: Pat
         )
         await connection.run_sync(move, command.upgrade, "head")
         found = await connection.execute(text("SELECT * FROM certificate"))
-        assert found.all() == [("a1", "cam-1", "2026-05-31 12:00:00.000000", None)]
+        assert found.all() == [("a1", "cam-1", "2026-05-31 12:00:00.000000", None, None)]
         await connection.run_sync(move, command.downgrade, "0002")
         kept = await connection.execute(text("SELECT id, report_counter FROM device"))
         assert kept.all() == [("cam-1", 7)]

@@ -64,6 +64,8 @@ class Chain:
     device_key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )
+    tls_key: ec.EllipticCurvePrivateKey | None = None
+    """What the device connects with, if its own key is on a token."""
     delegated: bool = False
     certified: str = DEVICE
     assigned_release: int = RELEASE
@@ -142,9 +144,10 @@ class Chain:
             self.authority,
             self.ca_key,
             common_name=self.certified,
-            public_key=self.device_key.public_key(),
+            public_key=(self.tls_key or self.device_key).public_key(),
             now_utc=NOW,
             lifetime=timedelta(days=30),
+            device_key=self.device_key.public_key() if self.tls_key else None,
         )
         return leaf.public_bytes(serialization.Encoding.PEM).decode()
 
@@ -210,6 +213,7 @@ class Chain:
             report=self.report(assignment),
             certificate_pem=self.certificate(),
             ca_pem=self.authority.public_bytes(serialization.Encoding.PEM).decode(),
+            device_key_pem=dsse.public_pem(self.device_key.public_key()),
             releases=(
                 ReleaseProof(model=MODEL, manifest=self.manifest_raw, evidence=self.evidence),
             ),

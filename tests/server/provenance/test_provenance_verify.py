@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from securesystemslib.signer import CryptoSigner
 from tests.server.provenance.conftest import NOW, Chain
 
+from lamplighter_protocol import dsse
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.provenance import Provenance, decode_provenance, encode_provenance
@@ -125,6 +126,21 @@ def another_device(chain: Chain) -> Provenance:
     return replace(
         chain.file(), device="cam-2", certificate_pem=Chain(certified="cam-2").certificate()
     )
+
+
+def signed_with_the_tls_key_of_a_stolen_card(chain: Chain) -> Provenance:
+    chain.tls_key = ec.generate_private_key(ec.SECP256R1())
+    certificate_pem, chain.device_key = chain.certificate(), chain.tls_key
+    return replace(chain.file(), certificate_pem=certificate_pem)
+
+
+def the_same_without_its_name(chain: Chain) -> Provenance:
+    return replace(signed_with_the_tls_key_of_a_stolen_card(chain), device_key_pem="")
+
+
+def another_key_named(chain: Chain) -> Provenance:
+    pem = dsse.public_pem(Chain().device_key.public_key())
+    return replace(chain.file(), device_key_pem=pem)
 
 
 def other_director(chain: Chain) -> Provenance:
@@ -249,6 +265,9 @@ def release_that_nobody_signed(chain: Chain) -> Provenance:
         ("certificate", certificate_of_another_device),
         ("certificate", unreadable_certificate),
         ("certificate", another_device),
+        ("certificate", signed_with_the_tls_key_of_a_stolen_card),
+        ("certificate", the_same_without_its_name),
+        ("certificate", another_key_named),
         ("assignment", other_director),
         ("assignment", other_epoch),
         ("assignment", other_fleet),
@@ -277,6 +296,21 @@ def test_a_broken_link_is_named(chain: Chain, link: str, change: Change) -> None
     with pytest.raises(LamplighterError, match="PROVENANCE_BROKEN") as caught:
         verify(file, pins)
     assert f"its link '{link}'" in caught.value.sentence
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "as of old"])
+def test_a_file_without_a_token_need_not_name_the_key(chain: Chain, named: bool) -> None:
+    file = chain.file() if named else replace(chain.file(), device_key_pem="")
+    assert verify(file, chain.pins)[-1].facts["key_sha256"] == key_id(chain)
+
+
+def test_a_report_that_a_token_signed_is_believed(chain: Chain) -> None:
+    chain.tls_key = ec.generate_private_key(ec.SECP256R1())
+    assert verify(chain.file(), chain.pins)[-1].facts["key_sha256"] == key_id(chain)
+
+
+def key_id(chain: Chain) -> str:
+    return dsse.key_id(chain.device_key.public_key())
 
 
 WHOLE = Chain(delegated=True)

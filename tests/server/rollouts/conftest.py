@@ -33,6 +33,7 @@ def make_report() -> MakeReport:
         phase: Phase = "fetching",
         failure: Failure | None = None,
         problem: Failure | None = None,
+        waits: Failure | None = None,
         model: str = "digits",
     ) -> Reported:
         active = attempt = None
@@ -71,6 +72,7 @@ def make_report() -> MakeReport:
             trust=None,
             models=(ModelReport(model=model, active=active, attempt=attempt),),
             wants=(),
+            waiting={model: waits} if waits else {},
             problem=problem,
             clock_synchronised=True,
             at_utc=NOW,

@@ -188,6 +188,21 @@ async def test_silence_stops_the_rollout(fleet: Any) -> None:
     assert await assigned(fleet, 2) == set()
 
 
+async def test_a_board_that_waits_says_why_until_it_goes_on(fleet: Any) -> None:
+    rollout = await begin(fleet)
+    (canary,) = await assigned(fleet, 2)
+
+    async def why() -> str:
+        places = (await show(fleet, rollout)).devices
+        return next(place.reason for place in places if place.device == canary)
+
+    busy = Failure(code="WAITS_FOR_WORKLOAD", sentence="An application asks to wait.")
+    await fleet.report(canary, committed=1, tried=2, phase="fetching", waits=busy)
+    assert await why() == "waits, WAITS_FOR_WORKLOAD: An application asks to wait."
+    await fleet.report(canary, committed=1, tried=2, phase="probation")
+    assert await why() == ""
+
+
 async def test_an_unsigned_or_old_success_is_none(fleet: Any) -> None:
     rollout = await begin(fleet)
     (canary,) = await assigned(fleet, 2)

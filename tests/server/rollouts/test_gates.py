@@ -22,6 +22,7 @@ PLACE = Place(
     deadline_utc=NOW + timedelta(minutes=10),
 )
 CAUSE = Failure(code="GOLDEN_MISMATCH", sentence="Row 3 differs by 0.4.")
+BUSY = Failure(code="WAITS_FOR_WORKLOAD", sentence="An application asks to wait.")
 
 
 @pytest.mark.parametrize("generation", [ASSIGNED, NEWER])
@@ -66,6 +67,7 @@ def test_an_older_try_of_the_same_release_does_not_count(make_report: MakeReport
         ({"generation": ASSIGNED, "trying": 2, "phase": "probation"}, "it was probation"),
         ({"generation": ASSIGNED}, "it was idle"),
         ({"generation": OLD, "problem": CAUSE}, "GOLDEN_MISMATCH"),
+        ({"generation": OLD, "problem": CAUSE, "waits": BUSY}, "WAITS_FOR_WORKLOAD"),
     ],
 )
 def test_a_missed_deadline_says_what_is_known(

@@ -2,15 +2,20 @@
 
 import asyncio
 import platform
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from lamplighter_agent.app.services import Services
 from lamplighter_agent.app.transfers import plan_transfers
+from lamplighter_agent.core.retry import Backoff, class_of, pause_s
 from lamplighter_agent.core.state import Installed
+from lamplighter_agent.link.wanted import Wanted
 from lamplighter_protocol.assignment import AssignedModel
+from lamplighter_protocol.blobs import BlobRef
 from lamplighter_protocol.bundle import Manifest, decode_manifest
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.reported import Failure
 from lamplighter_protocol.trust import TrustView, agree_on_release, agree_on_target
 
 _T = TypeVar("_T")
@@ -34,6 +39,7 @@ class Admission:
             raise LamplighterError(
                 "CAPABILITY_MISSING", f"This agent has no mode {assigned.mode!r}."
             )
+        await self.fit(assigned)
         manifest = await self._patiently(assigned, lambda: self._agreed(assigned, active))
         variant = manifest.variant(assigned.variant)
         runtimes = self._services.inventory().runtimes
@@ -60,13 +66,41 @@ class Admission:
         """Fetch the release's files, going on after every interruption until the deadline.
 
         Raises:
-            LamplighterError: ASSIGNMENT_EXPIRED, STORE_CORRUPT if the manifest is damaged, or what
-                plan_transfers raises.
+            LamplighterError: ASSIGNMENT_EXPIRED, FETCH_REFUSED, STORE_CORRUPT if the manifest is
+                damaged, or what plan_transfers raises.
         """
         manifest = await self.manifest(assigned)
         files = manifest.blobs_for(assigned.variant).values()
-        wanted = plan_transfers(files, assigned, self._services.identity)
-        await self._patiently(assigned, lambda: self._services.fetcher.fetch(wanted))
+        lacking = {blob.sha256: blob for blob in files if not self._services.blobs.has(blob.sha256)}
+        await self.fit(assigned, sum(blob.size_bytes for blob in lacking.values()))
+        wanted = self._plan(files, assigned)
+        fetcher = self._services.fetcher
+        await self._patiently(assigned, lambda: fetcher.fetch(wanted, fetcher.meter))
+
+    def _plan(self, files: Iterable[BlobRef], assigned: AssignedModel) -> list[Wanted]:
+        services = self._services
+        return plan_transfers(files, assigned, services.identity, services.blobs.has)
+
+    async def fit(self, assigned: AssignedModel, needed_bytes: int = 0) -> None:
+        """Wait until the board is fit to go on; why it waits is told meanwhile.
+
+        Args:
+            assigned: What waits.
+            needed_bytes: What the next step adds to the disk.
+
+        Raises:
+            LamplighterError: ASSIGNMENT_EXPIRED.
+        """
+        tell = self._services.tell
+
+        def on_reason(reason: Failure) -> None:
+            self._check_deadline(assigned)
+            tell.waits(assigned.model, reason)
+
+        try:
+            await self._services.conditions.wait(needed_bytes, on_reason)
+        finally:
+            tell.waits(assigned.model, None)
 
     async def manifest(self, assigned: AssignedModel) -> Manifest:
         """The stored manifest, on which both sides of trust have agreed.
@@ -81,8 +115,9 @@ class Admission:
 
     async def _agreed(self, assigned: AssignedModel, active: Installed | None) -> Manifest:
         view = await self._signed(assigned)
-        wanted = plan_transfers([assigned.manifest], assigned, self._services.identity)
-        await self._services.fetcher.fetch(wanted)
+        wanted = self._plan([assigned.manifest], assigned)
+        fetcher = self._services.fetcher  # what says what is desired is put off by no budget
+        await fetcher.fetch(wanted, fetcher.meter.critical)
         raw = await asyncio.to_thread(self._read, assigned)
         return agree_on_release(
             raw,
@@ -122,19 +157,24 @@ class Admission:
     async def _patiently(self, assigned: AssignedModel, step: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat a step while it may succeed later and the deadline allows it."""
         settings = self._services.settings
-        pause_s = settings.retry_first_s
+        backoff = Backoff(settings.retry_first_s, settings.retry_max_s)
+        failures = 0
         while True:
-            if self._services.now_utc() >= assigned.deadline_utc:
-                raise LamplighterError(
-                    "ASSIGNMENT_EXPIRED",
-                    f"{assigned.model} release {assigned.release} was to start before "
-                    f"{assigned.deadline_utc}.",
-                )
+            self._check_deadline(assigned)
             try:
                 return await step()
             except LamplighterError as error:
-                if not error.retryable:
+                if class_of(error) == "permanent":
                     raise
                 self._services.tell.problem(error)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, settings.retry_max_s)
+                wait_s = pause_s(failures, backoff, random.random(), error.retry_after_s)  # noqa: S311 - spreads a fleet, no secret
+            await asyncio.sleep(wait_s)
+            failures += 1
+
+    def _check_deadline(self, assigned: AssignedModel) -> None:
+        if self._services.now_utc() >= assigned.deadline_utc:
+            raise LamplighterError(
+                "ASSIGNMENT_EXPIRED",
+                f"{assigned.model} release {assigned.release} was to start before "
+                f"{assigned.deadline_utc}.",
+            )

@@ -9,6 +9,12 @@ from pathlib import Path
 
 from lamplighter_agent import __version__
 from lamplighter_agent.app.config import DATA_DIR_VARIABLE, DEFAULT_DATA_DIR, DataDir, Settings
+from lamplighter_agent.app.configfile import (
+    CONFIG_VARIABLE,
+    DEFAULT_CONFIG,
+    choose_config,
+    load_settings,
+)
 from lamplighter_protocol.errors import LamplighterError
 
 
@@ -39,26 +45,53 @@ def make_parser() -> argparse.ArgumentParser:
         "then asks until somebody lets it in",
     )
     enrol.add_argument("--replace", action="store_true", help="give up the present identity")
+    enrol.add_argument(
+        "--key",
+        metavar="URI",
+        help="keep the device's own key on a token: "
+        "'pkcs11:token=T;object=KEY?module-path=/M.so&pin-source=file:/PIN-FILE' "
+        "(default: in a file)",
+    )
     enrol.set_defaults(command=_enrol)
     run = _command(commands, "run", "run the agent until it is stopped", "--serve-port 8500")
+    _add_config(run)
     run.add_argument(
         "--serve-port",
         type=int,
-        default=8500,
         metavar="PORT",
         help="loopback port of the first model, the next ones count up; 0 takes free ones "
-        "(default: %(default)s)",
+        "(default: as configured)",
+    )
+    run.add_argument(
+        "--socket-dir",
+        metavar="DIR",
+        help="folder of the models' Unix sockets, MODEL.sock, for the agent's user and group "
+        "(default: as configured)",
     )
     run.add_argument(
         "--log-level",
-        default="info",
         choices=["debug", "info", "warning", "error"],
-        help="what goes to standard error (default: %(default)s)",
+        help="what goes to standard error (default: as configured)",
     )
     run.set_defaults(command=_run)
     status = _command(commands, "status", "show what the agent does", "--json")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(command=_status)
+    config = _command(commands, "config", "check the configuration and show it", "--json")
+    _add_config(config)
+    config.add_argument("--json", action="store_true", help="for programs")
+    config.set_defaults(command=_config)
+    doctor = _command(commands, "doctor", "look at everything, and say what to do", "--json")
+    _add_config(doctor)
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(command=_doctor)
+    apply = _command(commands, "apply", "take an update that was carried here", "/media/stick")
+    apply.add_argument(
+        "place",
+        type=Path,
+        help="the file from 'lamplighter device export', or the folder that it is in",
+    )
+    apply.set_defaults(command=_apply)
     provenance = _command(
         commands,
         "provenance",
@@ -120,6 +153,16 @@ def _command(
     return parser
 
 
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration file (default: ${CONFIG_VARIABLE}, then {DEFAULT_CONFIG} if it "
+        "is there)",
+    )
+
+
 def _enrol(chosen: argparse.Namespace) -> int:
     from lamplighter_agent.app.enrolment import enrol_device
 
@@ -129,6 +172,7 @@ def _enrol(chosen: argparse.Namespace) -> int:
         chosen.invitation,
         name=chosen.name,
         replace=chosen.replace,
+        key_uri=chosen.key,
         tell=_tell,
     )
     sys.stdout.write(
@@ -147,18 +191,72 @@ def _run(chosen: argparse.Namespace) -> int:
     from lamplighter_agent.app.supervisor import Supervisor
     from lamplighter_agent.store.identity import load_identity
 
-    logging.basicConfig(
-        level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    settings = _settings(
+        chosen,
+        serve_port=chosen.serve_port,
+        socket_dir=chosen.socket_dir,
+        log_level=chosen.log_level,
     )
-    data = DataDir.choose(chosen.data_dir)
-    settings = Settings(data=data, serve_port=chosen.serve_port)
-    identity = load_identity(data.identity)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    identity = load_identity(settings.data.identity)
 
     async def supervise() -> None:
         await Supervisor(identity, settings).run()
 
     asyncio.run(supervise())
     return 0
+
+
+def _settings(chosen: argparse.Namespace, **options: object) -> Settings:
+    config = choose_config(chosen.config)
+    return load_settings(DataDir.choose(chosen.data_dir), config, **options)
+
+
+def _config(chosen: argparse.Namespace) -> int:
+    import msgspec
+
+    from lamplighter_agent.app.configfile import in_force
+
+    shown = in_force(_settings(chosen))
+    if chosen.json:
+        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
+    else:
+        sys.stdout.writelines(
+            f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in shown.items()
+        )
+    return 0
+
+
+def _apply(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.app.carrier import hand_in
+    from lamplighter_agent.store.identity import load_identity
+
+    data = DataDir.choose(chosen.data_dir)
+    file = hand_in(chosen.place, data.carried, load_identity(data.identity).enrolment)
+    sys.stdout.write(
+        f"{file.name} is taken; it may be removed. The agent judges it as if the server had sent "
+        "it: lamplighter-agent status\n"
+    )
+    return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    import msgspec
+
+    from lamplighter_agent.app.doctor.examine import examine
+
+    findings = []
+    for finding in examine(DataDir.choose(chosen.data_dir), choose_config(chosen.config)):
+        findings.append(finding)
+        if not chosen.json:
+            sys.stdout.write(f"{finding.verdict:4} {finding.check}: {finding.sentence}\n")
+            sys.stdout.write(f"     {finding.remedy}\n" * bool(finding.remedy))
+            sys.stdout.flush()
+    if chosen.json:
+        sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
+    return int(any(finding.verdict == "fail" for finding in findings))
 
 
 def _tuf(chosen: argparse.Namespace) -> int:

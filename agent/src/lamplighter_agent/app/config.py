@@ -2,11 +2,13 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from lamplighter_agent.app.keys import Choice, Flag, Number, Tables, Text, Whole, Windows, key
+from lamplighter_agent.core.conditions import DailyWindow
 from lamplighter_agent.observe.inventory import PROBE
 
 DATA_DIR_VARIABLE: Final = "LAMPLIGHTER_AGENT_DATA_DIR"
@@ -41,6 +43,11 @@ class DataDir:
         return self.path / "journal.json"
 
     @property
+    def report_counter(self) -> Path:
+        """The counter of the newest report."""
+        return self.path / "report-counter"
+
+    @property
     def high_water(self) -> Path:
         """The newest generation ever accepted; outlives the journal."""
         return self.path / "high-water.json"
@@ -66,9 +73,24 @@ class DataDir:
         return self.path / "reported.dsse.json"
 
     @property
+    def carried(self) -> Path:
+        """What `lamplighter-agent apply` has handed in."""
+        return self.path / "carried.lamp"
+
+    @property
+    def spent(self) -> Path:
+        """What was fetched in this day or month."""
+        return self.path / "spent.json"
+
+    @property
     def run(self) -> Path:
         """Sockets, and a folder of links per worker; made anew at each start."""
         return self.path / "run"
+
+    @property
+    def counts(self) -> Path:
+        """Where clients in other processes hand over what they counted; no model's socket."""
+        return self.run / "agent.counts"
 
     @property
     def status(self) -> Path:
@@ -78,37 +100,131 @@ class DataDir:
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be set; the durations are constants of the product that tests shorten.
+    """What can be set: keys of the configuration file, and durations that only tests shorten.
+
+    A field made with `key` is a line of the file, with its unit in its name; that one line also
+    makes its check and its row in docs/reference/configuration.md.
 
     Attributes:
         data: The data directory.
-        serve_port: The loopback port of the first model, the next ones count up; 0 takes free
-            ones.
         worker_command: How a worker is started, before its own options.
         probe_command: What prints the runtimes that work here.
-        vitals_interval_s: How often vitals are taken.
-        outbox_max_bytes: Bound on waiting telemetry.
-        stall_s: How long no chunk may come before it is asked for again.
-        retry_first_s: The first pause after a step that may succeed later; it doubles.
-        retry_max_s: The longest pause.
         trust_grace_s: How long an assignment may wait for metadata that allows it.
         hang_s: How long a worker may give no sign of life.
         watch_interval_s: How often health is judged in probation.
         reconcile_interval_s: How often the assignment is looked at again, for not-before times.
         renewal_interval_s: About how often the age of the certificate is looked at.
+        conditions_interval_s: How often a board that is not fit for an update is looked at again.
     """
 
     data: DataDir
-    serve_port: int
     worker_command: Sequence[str] = WORKER
     probe_command: Sequence[str] = PROBE
-    vitals_interval_s: float = 10.0
-    outbox_max_bytes: int = 16 * 1024 * 1024
-    stall_s: float = 10.0
-    retry_first_s: float = 1.0
-    retry_max_s: float = 60.0
     trust_grace_s: float = 5.0
     hang_s: float = 10.0
     watch_interval_s: float = 0.25
     reconcile_interval_s: float = 5.0
     renewal_interval_s: float = 60.0
+    conditions_interval_s: float = 15.0
+
+    # Serving
+    serve_port: int = key(
+        8500,
+        Whole(0, 65_535),
+        "Loopback port of the first model, the next ones count up; 0 takes free ones.",
+    )
+    socket_dir: str = key(
+        "",
+        Text(),
+        "Folder of the models' Unix sockets; empty takes 'run' in the data folder.",
+    )
+    log_level: str = key(
+        "info",
+        Choice("debug", "info", "warning", "error"),
+        "What goes to standard error, and so into the journal.",
+    )
+
+    # Before an update may go on
+    maintenance_windows: tuple[DailyWindow, ...] = key(
+        (),
+        Windows(),
+        "When updates may start and switch, by the board's wall clock; empty means always.",
+    )
+    not_now_file: str = key(
+        "",
+        Text(),
+        "A file that an application locks (`flock`) to hold updates back; empty means none.",
+    )
+    not_now_max_s: float = key(
+        21_600.0, Number(1, 604_800), "The longest that a lock may hold one update back."
+    )
+    min_free_memory_mb: float = key(
+        32.0, Number(0, 1_000_000), "Memory that must be available before a model is loaded."
+    )
+    min_free_disk_mb: float = key(
+        16.0, Number(0, 1_000_000), "Disk that must stay free when an update's files have come."
+    )
+    max_temperature_c: float = key(
+        0.0, Number(0, 150), "No update above this temperature; 0 means that it does not matter."
+    )
+    require_mains_power: bool = key(
+        False,
+        Flag(),
+        "Whether updates wait while the board runs on its battery, or cannot tell.",
+    )
+
+    # Storage
+    disk_budget_mb: float = key(
+        0.0,
+        Number(0, 10_000_000),
+        "What the files of all releases may take together; 0 means what the disk has.",
+    )
+    outbox_max_mb: float = key(
+        16.0,
+        Number(0.1, 10_000),
+        "What telemetry that the server does not have yet may take; the oldest is dropped, vitals "
+        "first, then events, then windows.",
+    )
+
+    # The link
+    vitals_interval_s: float = key(900.0, Number(0.1, 86_400), "How often vitals are sent.")
+    keepalive_s: int = key(
+        300,
+        Whole(5, 3600),
+        "How long the link may be silent; a lost one is noticed after one and a half times that.",
+    )
+    transport: str = key(
+        "auto",
+        Choice("auto", "mqtt", "https"),
+        "How files come; auto takes HTTPS where MQTT brings none.",
+    )
+    fetch_rate_kb_s: float = key(
+        0.0, Number(0, 1_000_000), "Kilobytes of files that may come in a second; 0 for no limit."
+    )
+    fetch_budget_mb: float = key(
+        0.0, Number(0, 1_000_000), "Megabytes of files that may come in a period; 0 for no limit."
+    )
+    fetch_budget_period: str = key(
+        "month", Choice("day", "month"), "The period of the budget, in UTC."
+    )
+    stall_s: float = key(
+        10.0,
+        Number(0.1, 3600),
+        "How long no chunk may come before it is asked for again; after three times that the other "
+        "transport is tried.",
+    )
+    retry_first_s: float = key(
+        1.0,
+        Number(0.01, 3600),
+        "The first pause after a step that may succeed later; it doubles.",
+    )
+    retry_max_s: float = key(60.0, Number(0.01, 86_400), "The longest such pause.")
+
+    # What users add
+    source: tuple[Mapping[str, Any], ...] = key((), Tables(), "Where input comes from.")
+    sink: tuple[Mapping[str, Any], ...] = key((), Tables(), "Where answers go.")
+
+    @property
+    def sockets(self) -> Path:
+        """Where the Unix sockets are made."""
+        return Path(self.socket_dir) if self.socket_dir else self.data.run

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from lamplighter_agent.app.services import Tell
+from lamplighter_agent.durable import DISK_ERRORS
 from lamplighter_agent.store.high_water import HighWaterFile
 from lamplighter_agent.store.identity import Enrolment
 from lamplighter_agent.store.journal import Journal
@@ -64,7 +65,7 @@ class Desired:
                 self._judge_anew(self._newest, view)
             except LamplighterError as error:
                 self._tell.problem(error)
-                if error.code == "DISK_FULL":
+                if error.code in DISK_ERRORS:
                     return None
             self._judged = (self._newest, view)
         accepted, now_utc = self._accepted, self._now_utc()

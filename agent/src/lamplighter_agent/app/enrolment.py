@@ -10,14 +10,15 @@ from typing import Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lamplighter_agent.app.config import DataDir
+from lamplighter_agent.keys.token_key import TokenKey
 from lamplighter_agent.link.enrol import Enrolled, enrol
 from lamplighter_agent.observe.inventory import take_inventory
 from lamplighter_agent.store.identity import Enrolment, Identity, save_identity
 from lamplighter_agent.store.offered import Offered, load_or_make, make
+from lamplighter_protocol import dsse
 from lamplighter_protocol.enrolment import Invitation, decode_invitation, fingerprint
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import check_name
-from lamplighter_protocol.reported import Inventory
 
 FIRST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 60.0
@@ -29,6 +30,7 @@ def enrol_device(
     *,
     name: str = "",
     replace: bool,
+    key_uri: str | None = None,
     tell: Callable[[str], None],
     pause: Callable[[float], None] = time.sleep,
 ) -> Identity:
@@ -42,12 +44,13 @@ def enrol_device(
         text: The invitation.
         name: What a board with a claim wants to be called.
         replace: Whether an identity that is there, and keys that were refused, may be given up.
+        key_uri: Where the device's own key is to be; None for a file of the identity.
         tell: Shows a line to whoever stands before the board.
         pause: Waits so many seconds.
 
     Raises:
         LamplighterError: INVITATION_INVALID, NAME_INVALID, DEVICE_EXISTS, DISK_FULL, or what
-            link.enrol raises.
+            link.enrol and TokenKey raise.
     """
     invitation = decode_invitation(text)
     device = _choose_name(invitation, name)
@@ -55,17 +58,26 @@ def enrol_device(
         raise LamplighterError(
             "DEVICE_EXISTS", f"{data.path} holds an identity already; --replace gives it up."
         )
+    token = TokenKey.provide(key_uri) if key_uri is not None else None
     inventory = asyncio.run(take_inventory())
     if invitation.device:
         keys = make()
-        enrolled = _ask(invitation, device, keys, inventory)
     else:
         if replace:
             data.offered.unlink(missing_ok=True)
         keys = load_or_make(data.offered)
+
+    def ask() -> Enrolled:
+        now_utc = datetime.now(timezone.utc)
+        return enrol(invitation, device, keys.key, keys.agreement, inventory, now_utc, token)
+
+    if invitation.device:
+        enrolled = ask()
+    else:
+        shown = _fingerprint(device, keys, token)
         tell(f"{device} asks {invitation.url} to be let in. There, run:")
-        tell(f"lamplighter device approve {device} --fingerprint {_fingerprint(device, keys)}")
-        enrolled = _ask_on(lambda: _ask(invitation, device, keys, inventory), tell, pause)
+        tell(f"lamplighter device approve {device} --fingerprint {shown}")
+        enrolled = _ask_on(ask, tell, pause)
     identity = save_identity(
         data.identity,
         Enrolment(
@@ -81,6 +93,7 @@ def enrol_device(
         root_json=enrolled.reply.root_json,
         telemetry_key=enrolled.telemetry_key,
         agreement=keys.agreement,
+        token=token,
     )
     data.offered.unlink(missing_ok=True)
     return identity
@@ -96,11 +109,6 @@ def _choose_name(invitation: Invitation, name: str) -> str:
             "INVITATION_INVALID", f"The invitation is for {invitation.device}, not for {name}."
         )
     return invitation.device
-
-
-def _ask(invitation: Invitation, device: str, keys: Offered, inventory: Inventory) -> Enrolled:
-    now_utc = datetime.now(timezone.utc)
-    return enrol(invitation, device, keys.key, keys.agreement, inventory, now_utc)
 
 
 def _ask_on(
@@ -121,7 +129,10 @@ def _ask_on(
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _fingerprint(device: str, keys: Offered) -> str:
-    public = keys.key.public_key()
-    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return fingerprint(device, der, keys.agreement.public_key().public_bytes_raw())
+def _fingerprint(device: str, keys: Offered, token: TokenKey | None) -> str:
+    publics = [_der(keys.key.public_key()), keys.agreement.public_key().public_bytes_raw()]
+    return fingerprint(device, *publics, *([_der(token.public)] if token else []))
+
+
+def _der(key: dsse.PublicKey) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -1,8 +1,5 @@
 """What this device can prove by itself of the releases it runs: from its own store, offline."""
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
 from lamplighter_agent.app.config import DataDir
 from lamplighter_agent.store.blobs import BlobStore
 from lamplighter_agent.store.identity import Identity, load_identity
@@ -47,6 +44,7 @@ def collect(data: DataDir) -> Provenance:
         report=envelope,
         certificate_pem=identity.certificate_file.read_text(),
         ca_pem=identity.ca_file.read_text(),
+        device_key_pem=dsse.public_pem(identity.signer.public),
         releases=tuple(
             ReleaseProof(
                 model=item.model,
@@ -60,15 +58,11 @@ def collect(data: DataDir) -> Provenance:
 
 
 def _read_own(envelope: bytes, identity: Identity) -> Reported:
-    certificate = x509.load_pem_x509_certificate(identity.certificate_file.read_bytes())
-    pem = certificate.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
     enrolment = identity.enrolment
     return accept_reported(
         envelope,
         device=enrolment.device,
         fleet=enrolment.fleet,
-        key=dsse.load_public(pem.decode()),
+        key=identity.signer.public,
         last_counter=-1,
     )

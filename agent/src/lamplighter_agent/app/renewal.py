@@ -10,7 +10,13 @@ from typing import Final, Literal
 
 from lamplighter_agent.link.mqtt import Link
 from lamplighter_agent.link.renew import ask_door, is_newer, read_validity
-from lamplighter_agent.store.identity import Identity, replace_certificate
+from lamplighter_agent.store.identity import (
+    Identity,
+    forget_next_tls_key,
+    next_tls_key,
+    replace_certificate,
+)
+from lamplighter_protocol import dsse
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.renewal import (
     LEAF,
@@ -105,6 +111,7 @@ class Renewal:
             LamplighterError: Why there is no new certificate.
         """
         identity = self._identity
+        signer = identity.signer
         current_pem = identity.certificate_file.read_text()
         way = choose_way(
             read_validity(current_pem),
@@ -114,24 +121,38 @@ class Renewal:
         )
         if way is None:
             return True
+        tls_key = next_tls_key(identity.directory) if identity.on_token else None
+        key = tls_key.public_key() if tls_key else signer.public
+        try:
+            pem = await self._ask(way, key)
+        except LamplighterError as error:
+            if error.code == "KEY_REFUSED":  # an old image of the card was put back
+                forget_next_tls_key(identity.directory)
+            raise
         ca_pem = identity.ca_file.read_text()
-        request = sign_renewal(
-            RenewalRequest(device=identity.enrolment.device, fleet=identity.enrolment.fleet),
-            identity.signer,
-        )
-        if way == "broker":
-            raw = await self._ask_broker(request)
-        else:
-            loop, url = asyncio.get_running_loop(), identity.enrolment.url
-            raw = await loop.run_in_executor(None, ask_door, url, ca_pem, request, self._now_utc())
-        pem = read_reply(raw)
-        if not is_newer(pem, current_pem=current_pem, ca_pem=ca_pem):
+        if not is_newer(pem, current_pem=current_pem, ca_pem=ca_pem, key=key, signer=signer.public):
             return False
-        replace_certificate(identity.directory, pem)
+        replace_certificate(identity.directory, pem, tls_key)
         self._tls.load_cert_chain(identity.certificate_file, identity.key_file)
         _LOG.info("the certificate was renewed until %s", read_validity(pem).until_utc)
         self._link.reconnect()
         return True
+
+    async def _ask(self, way: Literal["broker", "door"], key: dsse.PublicKey) -> str:
+        identity = self._identity
+        enrolment, signer = identity.enrolment, identity.signer
+        wanted = RenewalRequest(
+            device=enrolment.device,
+            fleet=enrolment.fleet,
+            tls_key_pem=dsse.public_pem(key) if identity.on_token else "",
+        )
+        request = await asyncio.to_thread(sign_renewal, wanted, signer)
+        if way == "broker":
+            return read_reply(await self._ask_broker(request))
+        ca_pem, now_utc = identity.ca_file.read_text(), self._now_utc()
+        return read_reply(
+            await asyncio.to_thread(ask_door, enrolment.url, ca_pem, request, now_utc)
+        )
 
     async def _ask_broker(self, request: bytes) -> bytes:
         self._reply = asyncio.get_running_loop().create_future()

@@ -10,6 +10,7 @@ from typing import Final
 from lamplighter_agent.app.fetcher import Fetcher
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.link.mqtt import Link
+from lamplighter_agent.store.counter import ReportCounter
 from lamplighter_agent.store.identity import Identity
 from lamplighter_agent.store.journal import Journal
 from lamplighter_agent.trust.refresh import Trust
@@ -43,6 +44,7 @@ class Reporter:
         self,
         identity: Identity,
         journal: Journal,
+        counter: ReportCounter,
         trust: Trust,
         fetcher: Fetcher,
         teller: Teller,
@@ -53,9 +55,11 @@ class Reporter:
         inventory: Callable[[], Inventory],
         now_utc: Callable[[], datetime],
         is_synchronised: Callable[[], bool],
+        retry_s: float,
     ) -> None:
         self._identity = identity
         self._journal = journal
+        self._counter = counter
         self._trust = trust
         self._fetcher = fetcher
         self._teller = teller
@@ -65,6 +69,8 @@ class Reporter:
         self._inventory = inventory
         self._now_utc = now_utc
         self._is_synchronised = is_synchronised
+        self._retry_s = retry_s
+        self._again: asyncio.TimerHandle | None = None
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Report whenever it is due, until cancelled.
@@ -82,13 +88,21 @@ class Reporter:
             if not self._link.connected:
                 continue  # the next connection makes a report due
             try:
-                counter = self._journal.next_report()
+                reported = self._reported(self._counter.next())
+                envelope = await asyncio.to_thread(sign_reported, reported, self._identity.signer)
             except LamplighterError as error:
                 self._teller.problem(error)
+                self._try_again()
                 continue
-            envelope = self._sign(counter)
             self._keep(envelope)
             self._link.publish(topic, envelope, retain=True)
+
+    def _try_again(self) -> None:
+        """In a while, once, however often it failed meanwhile: a disk or a token may come back."""
+        if self._again is not None:
+            self._again.cancel()
+        due = self._teller.report_due.set
+        self._again = asyncio.get_running_loop().call_later(self._retry_s, due)
 
     def _keep(self, envelope: bytes) -> None:
         """For `lamplighter-agent provenance`; the next report replaces what a power cut spoils."""
@@ -99,9 +113,9 @@ class Reporter:
         except OSError as error:  # a full disk must not silence the device
             _LOG.warning("The report is not kept: %s", error)
 
-    def _sign(self, counter: int) -> bytes:
+    def _reported(self, counter: int) -> Reported:
         enrolment, document = self._identity.enrolment, self._journal.document
-        reported = Reported(
+        return Reported(
             device=enrolment.device,
             fleet=enrolment.fleet,
             boot=self._boot,
@@ -112,8 +126,8 @@ class Reporter:
             trust=trust_state(self._trust),
             models=tuple(model.report() for model in document.models.values()),
             wants=tuple(sorted(self._fetcher.wants)),
+            waiting=dict(self._teller.waiting),
             problem=self._teller.last_problem,
             clock_synchronised=self._is_synchronised(),
             at_utc=self._now_utc(),
         )
-        return sign_reported(reported, self._identity.signer)

@@ -9,6 +9,7 @@ from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.link.mqtt import Link
 from lamplighter_agent.store.identity import Identity
 from lamplighter_agent.store.outbox import Outbox
+from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.telemetry import Ack, Stream, seal, unseal
 from lamplighter_protocol.topics import Topics
 
@@ -38,8 +39,11 @@ class Sender:
             except asyncio.TimeoutError:
                 self.start_over()
             self._teller.messages_due.clear()
-            for stream in STREAMS:
-                self._send(stream)
+            try:
+                for stream in STREAMS:
+                    self._send(stream)
+            except LamplighterError as error:
+                self._teller.problem(error)
 
     def start_over(self) -> None:
         """Forget what was sent: the connection is new, or nothing was acknowledged."""
@@ -67,7 +71,8 @@ class Sender:
         """Delete what the server has stored.
 
         Raises:
-            LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, MESSAGE_FORGED.
+            LamplighterError: MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, MESSAGE_FORGED, DISK_FULL,
+                DISK_FAILED.
         """
         _, ack = unseal(
             raw, Ack, key=self._identity.telemetry_key, device=self._device, stream="ack"

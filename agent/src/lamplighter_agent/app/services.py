@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.fetcher import Fetcher
 from lamplighter_agent.app.windows import Windows
@@ -30,6 +31,9 @@ class Tell(Protocol):
     def changed(self) -> None:
         """The state that is reported has changed."""
 
+    def waits(self, model: str, reason: Failure | None) -> None:
+        """Why the update of a model waits for the board; None if it does not."""
+
     def settled(self) -> None:
         """An attempt has come to rest: the assignment is to be looked at again."""
 
@@ -48,6 +52,7 @@ class Services:
         windows: Takes counts.
         tell: Events and reports.
         now_utc: The later of the clock and the signed floor.
+        conditions: Whether the board is fit for an update.
         connected: Whether the server is in reach.
         inventory: What the board is.
         spawn: Starts a task whose unexpected end stops the agent.
@@ -62,6 +67,7 @@ class Services:
     windows: Windows
     tell: Tell
     now_utc: Callable[[], datetime]
+    conditions: Conditions
     connected: Callable[[], bool]
     inventory: Callable[[], Inventory]
     spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]

@@ -1,17 +1,21 @@
 """A release brought up on this device: its verified files and the worker that runs it."""
 
 import asyncio
-import os
+import logging
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lamplighter_agent.app.workers import WorkerProcess
 from lamplighter_agent.core.state import Installed
+from lamplighter_agent.durable import disk_errors
 from lamplighter_agent.ports.worker import Beat
 from lamplighter_agent.store.blobs import BlobStore
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
+
+_LOG = logging.getLogger(__name__)
 
 
 class Slot:
@@ -21,7 +25,8 @@ class Slot:
         model: The model's name.
         installed: The release.
         blobs: Where its files are.
-        run: Where the folder of links is made.
+        run: Where the folder of links is made; in the system's temporary folder if it takes no
+            writes, so that a disk that fails costs no model.
         command: How a worker is started, before its options.
         listen_fds: The model's listening sockets.
         hang_s: How long its worker may be silent while it serves.
@@ -41,7 +46,8 @@ class Slot:
         self.model = model
         self.installed = installed
         self._blobs = blobs
-        self._files = run / f"{model}-{installed.release}-{os.urandom(4).hex()}"
+        self._run = run
+        self._files: Path | None = None
         self._command = command
         self._listen_fds = listen_fds
         self._hang_s = hang_s
@@ -65,10 +71,11 @@ class Slot:
         """Verify the files and bring the model into memory, in a new worker.
 
         Raises:
-            LamplighterError: STORE_CORRUPT, MODEL_LOAD_FAILED, WORKER_CRASHED.
+            LamplighterError: STORE_CORRUPT, MODEL_LOAD_FAILED, WORKER_CRASHED, DISK_FULL or
+                DISK_FAILED if no folder of links can be made.
         """
         await self.stop()
-        manifest = await asyncio.to_thread(self._lay_out)
+        manifest, self._files = await asyncio.to_thread(self._lay_out)
         self.worker = await WorkerProcess.start(
             [
                 *self._command,
@@ -82,14 +89,20 @@ class Slot:
         loaded = await self.worker.loaded(self.installed.load_timeout_s)
         _raise(loaded.failure)
 
-    def _lay_out(self) -> Path:
+    def _lay_out(self) -> tuple[Path, Path]:
+        """Verify every file; the manifest's path and the folder of links to the others."""
         manifest = self._blobs.verified(self.installed.manifest_sha256)
-        if self._files.exists():
-            shutil.rmtree(self._files)
-        self._files.mkdir()
-        for name, digest in self.installed.files.items():
-            (self._files / name).symlink_to(self._blobs.verified(digest).resolve())
-        return manifest
+        files = {
+            name: self._blobs.verified(digest).resolve()
+            for name, digest in self.installed.files.items()
+        }
+        name = f"{self.model}-{self.installed.release}-"
+        try:
+            return manifest, _link_all(files, name, self._run)
+        except OSError as error:
+            _LOG.warning("%s takes no links: %s", self._run, error)
+        with disk_errors():
+            return manifest, _link_all(files, name, None)
 
     async def self_test(self) -> None:
         """Run the golden inputs.
@@ -121,13 +134,22 @@ class Slot:
         if self.worker is not None:
             await self.worker.stop()
             self.worker = None
-        shutil.rmtree(self._files, ignore_errors=True)
+        if self._files is not None:
+            shutil.rmtree(self._files, ignore_errors=True)
+            self._files = None
 
     @property
     def _running(self) -> WorkerProcess:
         if self.worker is None:
             raise LamplighterError("WORKER_CRASHED", f"No worker of {self.model} runs.")
         return self.worker
+
+
+def _link_all(files: Mapping[str, Path], name: str, parent: Path | None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=name, dir=parent))
+    for file, target in files.items():
+        (folder / file).symlink_to(target)
+    return folder
 
 
 def _raise(failure: Failure | None) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import socket
 from pathlib import Path
 from typing import Final
@@ -10,12 +11,23 @@ from lamplighter_protocol.errors import LamplighterError
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
+#: Who may ask over the Unix socket: the agent's user and its group.
+_MODE: Final = 0o660
 
 
 class ModelSockets:
-    """Loopback TCP and a Unix socket, opened once and handed to each worker of the model."""
+    """Loopback TCP and a Unix socket, opened once and handed to each worker of the model.
 
-    def __init__(self, model: str, run: Path, port: int) -> None:
+    Args:
+        model: The model's name.
+        folder: Where the Unix socket's file is made, as `MODEL.sock`.
+        port: The loopback port; 0 takes a free one.
+
+    Raises:
+        LamplighterError: PORT_IN_USE.
+    """
+
+    def __init__(self, model: str, folder: Path, port: int) -> None:
         self._tcp = socket.socket(socket.AF_INET)
         self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -26,13 +38,15 @@ class ModelSockets:
                 "PORT_IN_USE", f"Port {port} for {model} cannot be used: {error.strerror}."
             ) from error
         self._tcp.listen(_BACKLOG)
-        self.unix_path: Path | None = run / f"{model}.sock"
+        self.unix_path: Path | None = folder / f"{model}.sock"
         self._unix = socket.socket(socket.AF_UNIX)
-        self.unix_path.unlink(missing_ok=True)
         try:
-            self._unix.bind(str(self.unix_path))
-            self._unix.listen(_BACKLOG)
-        except OSError as error:  # the path may be longer than the 108 bytes that sockets allow
+            listen_unix(self._unix, self.unix_path)
+        except LamplighterError:
+            self._tcp.close()
+            self._unix.close()
+            raise
+        except OSError as error:  # a path over the 108 bytes that sockets allow; no room on disk
             _LOG.warning("%s has no Unix socket: %s", model, error)
             self._unix.close()
             self.unix_path = None
@@ -52,5 +66,25 @@ class ModelSockets:
         self._tcp.close()
         self._unix.close()
         if self.unix_path is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 self.unix_path.unlink()
+
+
+def listen_unix(unix: socket.socket, path: Path) -> None:
+    """Listen at a path for the agent's user and group; what a dead process left there is removed.
+
+    Raises:
+        LamplighterError: PORT_IN_USE if somebody listens there, or if the file is no socket.
+        OSError: There can be no socket here.
+    """
+    if path.is_symlink() or path.exists():
+        if path.is_symlink() or not path.is_socket():
+            raise LamplighterError("PORT_IN_USE", f"{path} is there and is no socket.")
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                raise LamplighterError("PORT_IN_USE", f"Another program listens at {path}.")
+        path.unlink()
+    os.fchmod(unix.fileno(), _MODE)  # so that nobody else gets in before the next but one line
+    unix.bind(str(path))
+    path.chmod(_MODE)
+    unix.listen(_BACKLOG)

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import msgspec
 
+from lamplighter_agent.app.slots import Slot
+from lamplighter_agent.app.sockets import ModelSockets
 from lamplighter_protocol.assignment import Utc
-from lamplighter_protocol.names import Name
+from lamplighter_protocol.names import Count, Name
 from lamplighter_protocol.reported import Failure, ModelReport, TrustState
 
 
@@ -20,6 +22,14 @@ class Serve(msgspec.Struct, frozen=True, kw_only=True):
     socket: str | None
     ready: bool
     worker_pid: int | None
+
+
+class BudgetState(msgspec.Struct, frozen=True, kw_only=True):
+    """What may still be fetched."""
+
+    left_bytes: Count
+    size_bytes: Count
+    resets_utc: Utc
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +43,23 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelReport, ...]
     serve: dict[Name, Serve]
     trust: TrustState | None
+    budget: BudgetState | None = None
     problem: Failure | None
+    waiting: dict[Name, Failure] = {}
+    dropped: dict[str, Count] = {}
+    """Telemetry ever dropped because the outbox was full, by stream."""
     at_utc: Utc
     running: bool = True
+
+
+def describe_serving(sockets: ModelSockets, serving: Slot | None) -> Serve:
+    """Where a model answers, and whether it does."""
+    return Serve(
+        url=sockets.url,
+        socket=str(sockets.unix_path) if sockets.unix_path else None,
+        ready=serving is not None,
+        worker_pid=serving.worker.pid if serving and serving.worker else None,
+    )
 
 
 def write_status(path: Path, status: Status) -> None:
@@ -67,6 +91,13 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def summary(status: Status) -> str:
+    """The status in a few words, as `systemctl status` shows it."""
+    link = "connected" if status.connected else "not connected"
+    runs = [f"{item.model} {item.active.release}" for item in status.models if item.active]
+    return f"{link}; {', '.join(runs) or 'no model'}"
+
+
 def describe(status: Status) -> str:
     """The status for people."""
     state = "running" if status.running else "not running"
@@ -89,10 +120,22 @@ def describe(status: Status) -> str:
             lines.append(f"  update to release {attempt.release}: {attempt.phase}")
             if attempt.failure:
                 lines.append(f"  {attempt.failure.code}: {attempt.failure.sentence}")
+        if reason := status.waiting.get(model.model):
+            lines.append(f"  it waits: {reason.code}: {reason.sentence}")
     lines.append(_describe_trust(status.trust, status.at_utc))
+    if budget := status.budget:
+        lines.append(_describe_budget(budget))
     if status.problem:
         lines.append(f"last problem: {status.problem.code}: {status.problem.sentence}")
     return "\n".join(lines)
+
+
+def _describe_budget(budget: BudgetState) -> str:
+    left_mb, size_mb = budget.left_bytes / 1e6, budget.size_bytes / 1e6
+    until = f"{budget.resets_utc:%Y-%m-%d %H:%M} UTC"
+    if not budget.left_bytes:
+        return f"budget: {size_mb:g} MB are spent; files of updates are put off until {until}"
+    return f"budget: {left_mb:.1f} of {size_mb:g} MB are left until {until}"
 
 
 def _describe_trust(trust: TrustState | None, at_utc: datetime) -> str:

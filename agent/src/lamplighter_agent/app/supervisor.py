@@ -8,30 +8,36 @@ import shutil
 import signal
 from collections.abc import Coroutine
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from lamplighter_agent import __version__
+from lamplighter_agent.app.carrier import Carrier
+from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
+from lamplighter_agent.app.counts_door import CountsDoor
 from lamplighter_agent.app.desired import Desired
-from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.fetching import budget_state, make_fetcher
+from lamplighter_agent.app.inbox import Inbox
 from lamplighter_agent.app.renewal import Renewal
 from lamplighter_agent.app.reporter import Reporter, trust_state
 from lamplighter_agent.app.sender import Sender
 from lamplighter_agent.app.services import Services
 from lamplighter_agent.app.slots import Slot
-from lamplighter_agent.app.status import Serve, Status, write_status
+from lamplighter_agent.app.status import Status, describe_serving, summary, write_status
+from lamplighter_agent.app.systemd import notify, stay_alive
 from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
 from lamplighter_agent.app.updater import ModelUpdater
 from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.core.reconcile import Remove, Start, reconcile
+from lamplighter_agent.core.update import RESTING
+from lamplighter_agent.link.broker_way import BrokerWay
 from lamplighter_agent.link.mqtt import Broker, Link
 from lamplighter_agent.link.tls import device_context
-from lamplighter_agent.observe.inventory import describe_board, take_inventory
+from lamplighter_agent.observe.inventory import boot_id, describe_board, take_inventory
 from lamplighter_agent.observe.vitals import take_vitals
 from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_agent.store.counter import ReportCounter
 from lamplighter_agent.store.high_water import HighWaterFile
 from lamplighter_agent.store.identity import Identity
 from lamplighter_agent.store.journal import Journal
@@ -44,7 +50,7 @@ from lamplighter_protocol.telemetry import Event
 from lamplighter_protocol.topics import Topics
 
 _LOG = logging.getLogger(__name__)
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_MB: Final = 2**20
 
 
 class Supervisor:
@@ -61,9 +67,9 @@ class Supervisor:
         self._identity = identity
         self._settings = settings
         self._topics = Topics(enrolment.fleet)
-        boot = _boot()
+        boot = boot_id()
         self._journal = Journal(data.journal)
-        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=settings.outbox_max_bytes)
+        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=int(settings.outbox_max_mb * _MB))
         self._trust = Trust(
             TrustDirs(data.trust / "store", data.trust / "inbox", identity.root_file)
         )
@@ -80,8 +86,9 @@ class Supervisor:
             presence=self._topics.device(enrolment.device, "presence"),
             tls=tls,
             now_utc=self.now_utc,
+            keepalive_s=settings.keepalive_s,
         )
-        self._link = Link(broker, self._on_message, self._on_connected)
+        self._link = Link(broker, self._on_message, self._on_connected, self._write_status)
         self._renewal = None
         if tls is not None:
             self._renewal = Renewal(
@@ -93,13 +100,14 @@ class Supervisor:
                 interval_s=settings.renewal_interval_s,
             )
         blobs = BlobStore(data.blobs)
-        fetcher = Fetcher(
-            blobs,
-            self._topics,
-            self._link,
-            on_refused=self._teller.problem,
-            on_wants=self._teller.changed,
-            stall_s=settings.stall_s,
+        self._carrier = Carrier(
+            data.carried, enrolment, self._link, self._on_message, self._teller.problem
+        )
+        self._broker_way = BrokerWay(
+            self._topics, self._carrier, self._teller.problem, stall_s=settings.stall_s
+        )
+        fetcher = make_fetcher(
+            identity, settings, blobs, self._broker_way, tls, self._teller, self.now_utc
         )
         self._desired = Desired(
             enrolment,
@@ -113,6 +121,7 @@ class Supervisor:
         self._reporter = Reporter(
             identity,
             self._journal,
+            ReportCounter(data.report_counter),
             self._trust,
             fetcher,
             self._teller,
@@ -122,6 +131,7 @@ class Supervisor:
             inventory=lambda: self._inventory,
             now_utc=self.now_utc,
             is_synchronised=self._is_synchronised,
+            retry_s=settings.retry_max_s,
         )
         self._services = Services(
             identity=identity,
@@ -138,14 +148,32 @@ class Supervisor:
             ),
             tell=self._teller,
             now_utc=self.now_utc,
-            connected=lambda: self._link.connected,
+            conditions=Conditions(settings, blobs, self._is_synchronised),
+            # A carried update has no server to lose: it is not kept in probation for one.
+            connected=lambda: self._link.connected or self._carrier.present,
             inventory=lambda: self._inventory,
             spawn=self._spawn,
+        )
+        self._counts_door = CountsDoor(
+            data.counts, self._journal, blobs, self._services.windows.take, self.now_utc
+        )
+        self._inbox = Inbox(
+            self._topics,
+            enrolment.device,
+            chunk=self._broker_way.on_chunk,
+            trust=self._trust.take,
+            own={
+                "desired": self._take_desired,
+                "ack": self._sender.on_ack,
+                **({REPLY_LEAF: self._renewal.take} if self._renewal else {}),
+            },
+            problem=self._teller.problem,
         )
         self._updaters: dict[str, ModelUpdater] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
         self._broken: BaseException | None = None
+        self._deciding: asyncio.Task[None] | None = None
 
     def now_utc(self) -> datetime:
         """The best known time: the clock, but never before what was signed.
@@ -179,7 +207,8 @@ class Supervisor:
             loop.add_signal_handler(number, self.stop)
         run = self._settings.data.run
         shutil.rmtree(run, ignore_errors=True)
-        run.mkdir(parents=True)
+        with contextlib.suppress(OSError):  # slots and sockets do without it
+            run.mkdir(parents=True, exist_ok=True)
         self._teller.event(
             Event(at_utc=self.now_utc(), kind="started", sentence=f"Agent {__version__}.")
         )
@@ -190,29 +219,35 @@ class Supervisor:
             for task in (
                 self._link.run(),
                 self._follow_trust(),
-                self._follow_assignment(),
                 self._sender.run(),
                 self._reporter.run(self._write_status),
                 self._services.windows.run(self._slots),
+                self._counts_door.run(),
                 self._take_vitals(),
+                stay_alive(),
             ):
                 self._spawn(task)
+            self._deciding = self._spawn(self._follow_assignment())
             if self._renewal is not None:
                 self._spawn(self._renewal.run())
             self._teller.report_due.set()
+            notify(READY="1")
             await self._stopped.wait()
         finally:
+            notify(STOPPING="1")
             await self._shut_down()
         if self._broken is not None:
             raise self._broken
 
     async def _shut_down(self) -> None:
+        await cancel(filter(None, (self._deciding,)))  # nothing new begins
         closing = [updater.close() for updater in self._updaters.values()]
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*closing)
         await self._link.say_goodbye()
         await cancel(set(self._tasks))
         self._write_status()
+        self._carrier.close()
         self._outbox.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
@@ -230,44 +265,17 @@ class Supervisor:
     # What comes from the broker.
 
     def _on_connected(self) -> None:
-        device = self._identity.enrolment.device
-        self._link.subscribe(
-            [
-                self._topics.device(device, "desired"),
-                self._topics.device(device, "ack"),
-                self._topics.device(device, REPLY_LEAF),
-                self._topics.trust("#"),
-            ],
-            qos=1,
-        )
-        self._services.fetcher.on_connected()
+        self._link.subscribe(self._inbox.subscriptions, qos=1)
+        self._broker_way.on_connected()
         self._sender.start_over()
         self._teller.changed()
 
     def _on_message(self, topic: str, payload: bytes) -> None:
-        """Route one message; whatever it holds, nothing worse than a problem comes of it."""
-        try:
-            self._route(topic, payload)
-        except LamplighterError as error:
-            self._teller.problem(error)
+        self._inbox.take(topic, payload)
 
-    def _route(self, topic: str, payload: bytes) -> None:
-        branch = topic.split("/", 4)[3:4]
-        if branch == ["blob"]:
-            self._services.fetcher.on_chunk(*self._topics.parse_chunk(topic), payload)
-        elif branch == ["trust"]:
-            self._trust.take(self._topics.parse_trust(topic), payload)
-        elif topic == self._topics.device(self._identity.enrolment.device, "desired"):
-            self._desired.take(payload)
-            self._teller.reconcile_due.set()
-        elif topic == self._topics.device(self._identity.enrolment.device, "ack"):
-            self._sender.on_ack(payload)
-        elif self._renewal and topic == self._topics.device(
-            self._identity.enrolment.device, REPLY_LEAF
-        ):
-            self._renewal.take(payload)
-        else:
-            raise LamplighterError("MESSAGE_MALFORMED", f"Unexpected topic {topic!r}.")
+    def _take_desired(self, payload: bytes) -> None:
+        self._desired.take(payload)
+        self._teller.reconcile_due.set()
 
     # The loops.
 
@@ -303,11 +311,13 @@ class Supervisor:
                     self._teller.reconcile_due.wait(), self._settings.reconcile_interval_s
                 )
             self._teller.reconcile_due.clear()
+            self._carrier.look()
             assignment = self._desired.in_force(self._trust.view)
-            if assignment is None:
-                continue
             models = self._journal.document.models
-            for step in reconcile(assignment, models, self.now_utc()):
+            steps = reconcile(assignment, models, self.now_utc()) if assignment else ()
+            if not steps and self._is_at_rest():
+                self._carrier.settle()
+            for step in steps:
                 if isinstance(step, Start):
                     updater = self._updater(step.assigned.model)
                     await updater.begin(step.assigned, step.generation)
@@ -316,9 +326,14 @@ class Supervisor:
                 else:
                     await self._updater(step.model).supersede()
 
+    def _is_at_rest(self) -> bool:
+        models = self._journal.document.models.values()
+        return not self._trust.is_behind and all(one.state in RESTING for one in models)
+
     async def _remove(self, model: str) -> None:
-        if (updater := self._updaters.pop(model, None)) is not None:
+        if (updater := self._updaters.get(model)) is not None:
             await updater.close()
+            del self._updaters[model]
         try:
             self._journal.forget_model(model)
         except LamplighterError as error:
@@ -331,9 +346,12 @@ class Supervisor:
             rss_mb = {
                 slot.model: slot.beat.rss_mb for slot in self._slots() if slot.serving and slot.beat
             }
-            vitals = take_vitals(
-                self.now_utc(), self._settings.data.path, rss_mb, self._outbox.dropped
-            )
+            try:
+                dropped = self._outbox.dropped
+            except LamplighterError as error:
+                self._teller.problem(error)
+                continue
+            vitals = take_vitals(self.now_utc(), self._settings.data.path, rss_mb, dropped)
             self._teller.put("vitals", vitals)
             self._write_status()
 
@@ -351,6 +369,11 @@ class Supervisor:
 
     def _write_status(self) -> None:
         enrolment = self._identity.enrolment
+        try:
+            dropped = self._outbox.dropped
+        except LamplighterError as error:
+            self._teller.problem(error)
+            dropped = {}
         status = Status(
             pid=os.getpid(),
             device=enrolment.device,
@@ -359,34 +382,19 @@ class Supervisor:
             connection_problem=self._link.problem,
             models=tuple(model.report() for model in self._journal.document.models.values()),
             serve={
-                name: _describe(updater)
+                name: describe_serving(updater.sockets, updater.serving)
                 for name, updater in self._updaters.items()
                 if updater.sockets is not None
             },
             trust=trust_state(self._trust),
+            budget=budget_state(self._services.fetcher.meter, self.now_utc()),
             problem=self._teller.last_problem,
+            waiting=dict(self._teller.waiting),
+            dropped=dropped,
             at_utc=self.now_utc(),
         )
+        notify(STATUS=summary(status))
         try:
             write_status(self._settings.data.status, status)
         except OSError as error:
             _LOG.warning("status.json cannot be written: %s", error)
-
-
-def _describe(updater: ModelUpdater) -> Serve:
-    sockets, serving = updater.sockets, updater.serving
-    assert sockets is not None  # noqa: S101 - the caller has looked
-    return Serve(
-        url=sockets.url,
-        socket=str(sockets.unix_path) if sockets.unix_path else None,
-        ready=serving is not None,
-        worker_pid=serving.worker.pid if serving and serving.worker else None,
-    )
-
-
-def _boot() -> str:
-    """Names this boot of the board; where the kernel does not, this start of the agent."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return uuid4().hex

@@ -23,6 +23,7 @@ class Teller:
         report_due: Set when the signed state has changed.
         reconcile_due: Set when the assignment is to be looked at again.
         messages_due: Set when the outbox has something new.
+        waiting: Why updates wait for the board, by model.
         last_problem: The newest refusal that ended no attempt.
     """
 
@@ -33,6 +34,7 @@ class Teller:
         self.reconcile_due = asyncio.Event()
         self.messages_due = asyncio.Event()
         self.last_problem: Failure | None = None
+        self.waiting: dict[str, Failure] = {}
 
     def put(self, stream: Stream, message: msgspec.Struct) -> None:
         """Store a message; on a full disk it is lost, and the log says so."""
@@ -66,6 +68,18 @@ class Teller:
 
     def changed(self) -> None:
         """See services.Tell."""
+        self.report_due.set()
+
+    def waits(self, model: str, reason: Failure | None) -> None:
+        """See services.Tell. The same reason again is told once."""
+        if reason == self.waiting.get(model):
+            return
+        if reason is None:
+            del self.waiting[model]
+            _LOG.info("the update of %s goes on", model)
+        else:
+            self.waiting[model] = reason
+            _LOG.info("the update of %s waits: %s: %s", model, reason.code, reason.sentence)
         self.report_due.set()
 
     def settled(self) -> None:

@@ -47,6 +47,7 @@ class ModelUpdater:
         self._driving: asyncio.Task[None] | None = None
         self._candidate: Slot | None = None
         self._warm: Slot | None = None
+        self._leaving: set[Slot] = set()
         self._manifest: Manifest | None = None
         self._probation: Probation | None = None
         self._admission = Admission(services)
@@ -116,12 +117,14 @@ class ModelUpdater:
     async def supersede(self) -> None:
         """End the attempt under way, as a newer assignment wants something else."""
         await cancel(filter(None, (self._driving,)))
+        for slot in self._leaving:
+            self._services.spawn(self._end(slot))
         self._drive(await self._apply("superseded", None))
 
     async def close(self) -> None:
         """Stop every task and every worker, and take their last counts."""
         await cancel(filter(None, (self._driving, self._keeping)))
-        await asyncio.gather(*(self._end(slot) for slot in self.slots))
+        await asyncio.gather(*(self._end(slot) for slot in {*self.slots, *self._leaving}))
         self._keeper = self._warm = self._candidate = None
         if self.sockets is not None:
             self.sockets.close()
@@ -198,6 +201,7 @@ class ModelUpdater:
         return "trust-agreed", None
 
     async def _fetch(self) -> _Ending:
+        self._collect_garbage()  # what a superseded attempt has left takes room
         started_mono = _now_mono()
         try:
             await self._admission.fetch(self._attempt.assigned)
@@ -220,6 +224,10 @@ class ModelUpdater:
         if not allows_release(self._services.trust.policies, self.name, candidate.release):
             sentence = f"The signed minimum of {self.name} has passed release {candidate.release}."
             return "load-failed", Failure(code="RELEASE_BELOW_MINIMUM", sentence=sentence)
+        try:
+            await self._admission.fit(self._attempt.assigned)
+        except LamplighterError as error:
+            return "load-failed", failure_of(error)
         await self._save(model_state.started)
         if self._candidate is not None:
             await self._candidate.stop()
@@ -319,7 +327,7 @@ class ModelUpdater:
     def _make_slot(self, installed: Installed) -> Slot:
         settings = self._services.settings
         if self.sockets is None:
-            self.sockets = ModelSockets(self.name, settings.data.run, self._port)
+            self.sockets = ModelSockets(self.name, settings.sockets, self._port)
         return Slot(
             self.name,
             installed,
@@ -350,7 +358,11 @@ class ModelUpdater:
             await self._services.windows.close(slot)
 
     async def _end(self, slot: Slot) -> None:
-        """Stop a worker; what it answers until its last connection closes is still counted."""
+        """Stop a worker; what it answers until its last connection closes is still counted.
+
+        If it is broken off, whoever closes the agent ends it again.
+        """
+        self._leaving.add(slot)
         if slot.worker is not None and slot.has_served:
             if slot.serving:
                 slot.drain()
@@ -358,12 +370,14 @@ class ModelUpdater:
                 await asyncio.wait_for(slot.worker.drained.wait(), DRAIN_TIMEOUT_S)
         await self._services.windows.close(slot)
         await slot.stop()
+        self._leaving.discard(slot)
 
     def _collect_garbage(self) -> None:
-        models = self._services.journal.document.models.values()
-        keep = {digest for model in models for item in model.installed for digest in item.blobs}
-        keep |= {model.attempt.assigned.manifest.sha256 for model in models if model.attempt}
-        self._services.blobs.collect_garbage(keep | self._services.fetcher.wants)
+        keep = model_state.protected(self._services.journal.document.models.values())
+        try:
+            self._services.blobs.collect_garbage(keep | self._services.fetcher.touched)
+        except LamplighterError as error:
+            self._services.tell.problem(error)
 
 
 def _now_mono() -> float:

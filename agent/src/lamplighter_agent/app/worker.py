@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import IO, Final
 
 import msgspec
-import psutil
 
-from lamplighter_agent.observe.answers import AnswerReader, Answers
-from lamplighter_agent.observe.counting import Counting
-from lamplighter_agent.ports.session import Array, Session, Tensors
+from lamplighter_agent.app.engine import Engine
 from lamplighter_agent.ports.worker import (
     BEAT_INTERVAL_S,
     MAX_LINE_BYTES,
@@ -39,9 +36,9 @@ from lamplighter_agent.runtime.golden import read_golden, self_test
 from lamplighter_agent.runtime.load import load
 from lamplighter_agent.serve.api import Api
 from lamplighter_agent.serve.server import Server
-from lamplighter_protocol.bundle import Manifest, Variant, decode_manifest
+from lamplighter_protocol.bundle import decode_manifest
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.failure import Failure
 
 #: As DRAIN_GRACE_S, for a worker that is told to exit: a Stop may follow a Drain at once. The
 #: supervisor kills after 5 s.
@@ -49,36 +46,6 @@ STOP_GRACE_S: Final = 3.0
 _COMMANDS: Final = msgspec.json.Decoder(ToWorker)
 
 _LOG = logging.getLogger(__name__)
-
-
-class Engine:
-    """A loaded release that checks and counts what it answers."""
-
-    def __init__(self, manifest: Manifest, variant: Variant, session: Session) -> None:
-        self.manifest = manifest
-        self.variant = variant
-        self.counting = Counting(manifest)
-        self._session = session
-        self._reader = AnswerReader(manifest)
-
-    def infer(self, inputs: Tensors, started_mono: float) -> dict[str, Array]:
-        """See ports.servable."""
-        try:
-            outputs, answers = self._answer(inputs)
-        except LamplighterError as error:
-            self.counting.failed(error.code)
-            raise
-        self.counting.answered(inputs, answers, time.perf_counter() - started_mono)
-        return outputs
-
-    def run(self, inputs: Tensors) -> dict[str, Array]:
-        """See ports.session: a checked answer that is not counted."""
-        return self._answer(inputs)[0]
-
-    def _answer(self, inputs: Tensors) -> tuple[dict[str, Array], Answers]:
-        outputs = self._session.run(inputs)
-        rows = len(next(iter(inputs.values())))
-        return outputs, self._reader.read(outputs, rows)
 
 
 class Worker:
@@ -92,7 +59,6 @@ class Worker:
         self._server = server
         self._files = files
         self._out = out
-        self._process = psutil.Process()
         self._draining: asyncio.Task[None] | None = None
 
     async def run(self, commands: asyncio.StreamReader) -> None:
@@ -151,13 +117,13 @@ class Worker:
             await asyncio.sleep(BEAT_INTERVAL_S)
 
     def _sign_of_life(self) -> Beat:
-        counts = self._engine.counting.total()
+        totals = self._engine.totals()
         return Beat(
-            requests=counts.requests,
-            predicted=counts.predicted,
-            latency=counts.latency,
-            errors=counts.errors,
-            rss_mb=self._process.memory_info().rss / 2**20,
+            requests=totals.requests,
+            predicted=totals.predicted,
+            latency=totals.latency,
+            errors=totals.errors,
+            rss_mb=totals.rss_bytes / 2**20,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +28,10 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     """Digest by file name."""
     load_timeout_s: float
     since_utc: Utc
+
+    def is_same(self, other: Installed) -> bool:
+        """Whether it is the same form of the same release, whenever it came."""
+        return (self.manifest_sha256, self.variant) == (other.manifest_sha256, other.variant)
 
     @property
     def blobs(self) -> frozenset[str]:
@@ -71,15 +75,20 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
         candidate = self.attempt.candidate if self.attempt else None
         return tuple(item for item in (self.active, self.previous, candidate) if item)
 
+    @property
+    def serving(self) -> Installed | None:
+        """The release that answers requests: the candidate through probation."""
+        if self.attempt and self.attempt.state in SERVING and self.attempt.candidate:
+            return self.attempt.candidate
+        return self.active
+
     def report(self) -> ModelReport:
         """The model as the signed report shows it."""
-        serving, committed = self.active, True
-        if self.attempt and self.attempt.state in SERVING and self.attempt.candidate:
-            serving, committed = self.attempt.candidate, False
+        committed = self.serving is self.active
         back = self.previous if committed else self.active
         return ModelReport(
             model=self.model,
-            active=_report_active(serving, committed=committed),
+            active=_report_active(self.serving, committed=committed),
             previous=back.release if back else None,
             attempt=_report_attempt(self.attempt),
         )
@@ -109,6 +118,16 @@ def _report_attempt(attempt: AttemptState | None) -> Attempt | None:
         failure=attempt.failure,
         timings_s=attempt.timings_s,
     )
+
+
+def protected(models: Iterable[ModelState]) -> frozenset[str]:
+    """The digests that garbage collection must leave: of all that runs, may run, or comes."""
+    keep: set[str] = set()
+    for model in models:
+        keep.update(*(item.blobs for item in model.installed))
+        if model.attempt is not None:
+            keep.add(model.attempt.assigned.manifest.sha256)
+    return frozenset(keep)
 
 
 def begin(

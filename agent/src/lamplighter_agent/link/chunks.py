@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from lamplighter_agent.ports.transport import ChunkSink, Transport
+from lamplighter_agent.ports.transport import Allowance, ChunkSink, Transport
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.topics import Topics
 
@@ -30,6 +30,7 @@ class ChunkPuller:
         sink: Where verified chunks go; tells which are lacking.
         topics: Topics of the fleet.
         transport: The link.
+        allowance: What may be asked for, and when.
         on_refused: Told of each bad chunk.
         window: How many chunks may be outstanding.
         stall_s: How long nothing may come before the outstanding ones are asked for again.
@@ -40,6 +41,7 @@ class ChunkPuller:
         sink: ChunkSink,
         topics: Topics,
         transport: Transport,
+        allowance: Allowance,
         on_refused: Callable[[LamplighterError], None],
         *,
         window: int = WINDOW_CHUNKS,
@@ -48,6 +50,7 @@ class ChunkPuller:
         self._sink = sink
         self._topics = topics
         self._transport = transport
+        self._allowance = allowance
         self._on_refused = on_refused
         self._window = window
         self._stall_s = stall_s
@@ -57,13 +60,15 @@ class ChunkPuller:
         self._refusals = 0
         self._progress = 0
         self._end: asyncio.Future[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
+        self._spent: LamplighterError | None = None
 
     async def run(self) -> None:
         """Pull until nothing is lacking.
 
         Raises:
             LamplighterError: FETCH_STALLED or CHUNK_REFUSED after MAX_STALLS time-outs in a row
-                without a good chunk, or DISK_FULL. What has come stays in the store.
+                without a good chunk, DISK_FULL or BUDGET_SPENT. What has come stays in the store.
         """
         self._end = asyncio.get_running_loop().create_future()
         try:
@@ -72,6 +77,8 @@ class ChunkPuller:
                 await self._wait(self._end)
         finally:
             self._end = None
+            if self._later is not None:
+                self._later.cancel()
             self._leave([*self._arrived, *self._outstanding])
 
     async def _wait(self, end: "asyncio.Future[None]") -> None:
@@ -81,7 +88,7 @@ class ChunkPuller:
             done, _ = await asyncio.wait({end}, timeout=self._stall_s)
             if done:
                 return end.result()
-            if self._progress == seen:
+            if self._progress == seen and self._outstanding:
                 stalls += 1
                 refused, self._refusals = self._refusals, 0
                 self.ask_again()
@@ -119,6 +126,7 @@ class ChunkPuller:
             self._end.set_result(None)
         elif len(self._outstanding) <= self._window // 2:
             self._ask()
+        self._end_if_spent()
 
     def _refuse(self, number: int, error: LamplighterError) -> None:
         if error.code != "CHUNK_REFUSED":
@@ -137,13 +145,38 @@ class ChunkPuller:
         if len(self._arrived) >= LEAVE_BATCH_CHUNKS:
             self._leave(self._arrived)
             self._arrived = []
-        fresh = {self._waiting.popleft() for _ in range(room)}
+        fresh = self._admit(room)
         self._outstanding |= fresh
         self._subscribe(fresh)
+        self._end_if_spent()
+
+    def _admit(self, room: int) -> set[int]:
+        """The next chunks that may be asked for now; for the others `_ask` comes back."""
+        fresh: set[int] = set()
+        while len(fresh) < room and self._spent is None:
+            size_bytes = self._sink.blob.chunk_size_bytes(self._waiting[0])
+            try:
+                wait_s = self._allowance.admit(size_bytes + self._sink.overhead_bytes)
+            except LamplighterError as error:
+                self._spent = error
+                break
+            if wait_s:
+                if self._later is not None:
+                    self._later.cancel()
+                self._later = asyncio.get_running_loop().call_later(wait_s, self._ask)
+                break
+            fresh.add(self._waiting.popleft())
+        return fresh
+
+    def _end_if_spent(self) -> None:
+        """What was asked for is paid for: it is waited for first."""
+        if self._spent and not self._outstanding and self._end and not self._end.done():
+            self._end.set_exception(self._spent)
 
     def _subscribe(self, numbers: set[int]) -> None:
         digest = self._sink.wire_sha256
-        self._transport.subscribe([self._topics.chunk(digest, n) for n in sorted(numbers)])
+        if numbers:
+            self._transport.subscribe([self._topics.chunk(digest, n) for n in sorted(numbers)])
 
     def _leave(self, numbers: list[int]) -> None:
         digest = self._sink.wire_sha256

@@ -16,15 +16,19 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from lamplighter_agent.link.tls import check_dates, pinned_context
+from lamplighter_protocol import dsse
 from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.certificates import speaks_for
 from lamplighter_protocol.enrolment import (
     EnrolmentReply,
     EnrolmentRequest,
     Invitation,
+    OwnKey,
     telemetry_key,
 )
 from lamplighter_protocol.errors import CATALOGUE, LamplighterError
 from lamplighter_protocol.names import MAX_TRUST_FILE_BYTES
+from lamplighter_protocol.renewal import RenewalRequest, sign_renewal
 from lamplighter_protocol.reported import Failure, Inventory
 
 TIMEOUT_S: Final = 30.0
@@ -47,21 +51,23 @@ def enrol(
     agreement: X25519PrivateKey,
     inventory: Inventory,
     now_utc: datetime,
+    token: dsse.Signer | None = None,
 ) -> Enrolled:
     """Exchange an invitation for a certificate, or ask for one with a claim. Blocks.
 
     Args:
         invitation: As a person brought it.
         device: The name that the board gets.
-        key: The device's new key; only a signing request with its public half leaves.
+        key: The new key of the certificate; only a signing request with its public half leaves.
         agreement: Its new key for what is sealed; its public half leaves too.
         inventory: What the board is.
         now_utc: The clock, against which the server's certificate is checked.
+        token: The device's own key, if it is on a token, where TLS cannot use it.
 
     Raises:
         LamplighterError: SERVER_UNREACHABLE, SERVER_UNTRUSTED, MESSAGE_MALFORMED,
-            MESSAGE_TOO_LARGE, INVITATION_INVALID, or what the server answers: with a claim,
-            ENROLMENT_PENDING until somebody has decided.
+            MESSAGE_TOO_LARGE, INVITATION_INVALID, what the token refuses, or what the server
+            answers: with a claim, ENROLMENT_PENDING until somebody has decided.
     """
     ca_pem = _fetch_ca(invitation)
     request = EnrolmentRequest(
@@ -70,6 +76,7 @@ def enrol(
         csr_pem=_signing_request(device, key),
         agreement_public=agreement.public_key().public_bytes_raw(),
         inventory=inventory,
+        own_key=_vouch(device, invitation.fleet, key, token) if token else None,
     )
     raw = call(
         invitation.url,
@@ -90,6 +97,11 @@ def enrol(
         raise LamplighterError("SERVER_UNTRUSTED", "The TUF root is not the invited one.")
     if certificate.public_key() != key.public_key():
         raise LamplighterError("SERVER_UNTRUSTED", "The certificate is for another key.")
+    if token is not None and not speaks_for(certificate, token.public):
+        raise LamplighterError(
+            "SERVER_UNTRUSTED",
+            "The certificate does not name the key on the token: update the server.",
+        )
     return Enrolled(reply=reply, ca_pem=ca_pem, telemetry_key=derived)
 
 
@@ -108,6 +120,15 @@ def _fetch_ca(invitation: Invitation) -> str:
     if hashlib.sha256(der).hexdigest() != invitation.ca_sha256:
         raise LamplighterError("SERVER_UNTRUSTED", "The CA certificate is not the invited one.")
     return ssl.DER_cert_to_PEM_cert(der)
+
+
+def _vouch(device: str, fleet: str, key: ec.EllipticCurvePrivateKey, token: dsse.Signer) -> OwnKey:
+    request = RenewalRequest(
+        device=device,
+        fleet=fleet,
+        tls_key_pem=dsse.public_pem(key.public_key()),
+    )
+    return OwnKey(public_pem=dsse.public_pem(token.public), renewal=sign_renewal(request, token))
 
 
 def _signing_request(device: str, key: ec.EllipticCurvePrivateKey) -> str:

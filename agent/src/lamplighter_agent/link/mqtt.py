@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from lamplighter_agent.core.retry import Backoff, pause_s
 from lamplighter_agent.link.tls import check_dates
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import MAX_TRUST_FILE_BYTES
@@ -26,10 +27,8 @@ from lamplighter_protocol.telemetry import OFFLINE, ONLINE
 
 _LOG = logging.getLogger(__name__)
 
-KEEPALIVE_S: Final = 30
 CONNECT_TIMEOUT_S: Final = 10.0
-BACKOFF_FIRST_S: Final = 0.5
-BACKOFF_MAX_S: Final = 60.0
+BACKOFF: Final = Backoff(first_s=0.5, max_s=60.0)
 #: The largest packet we let the broker send: a trust file with its topic and properties.
 MAX_PACKET_BYTES: Final = MAX_TRUST_FILE_BYTES + 4096
 
@@ -49,6 +48,7 @@ class Broker:
         presence: The retained topic that says whether the device is online.
         tls: The context with the device's certificate; None only on loopback in measurements.
         now_utc: The best known time, against which the broker's certificate is checked.
+        keepalive_s: How long nothing may be said before the two make sure of each other.
     """
 
     host: str
@@ -57,6 +57,7 @@ class Broker:
     presence: str
     tls: ssl.SSLContext | None
     now_utc: Callable[[], datetime]
+    keepalive_s: int = 300
 
 
 class Link:
@@ -66,6 +67,7 @@ class Link:
         broker: Where to connect.
         on_message: Called in the event loop with topic and payload of each message.
         on_connected: Called in the event loop after each (re)connect, to subscribe.
+        on_lost: Called when there is no connection, for each new `problem`.
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class Link:
         broker: Broker,
         on_message: Callable[[str, bytes], None],
         on_connected: Callable[[], None],
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._on_message = on_message
         self._on_connected = on_connected
+        self._on_lost = on_lost
         self._client: paho.Client | None = None
         self.problem: str | None = None
         """Why the newest attempt to connect failed."""
@@ -92,6 +96,7 @@ class Link:
         """Connect, and connect again with full-jitter back-off, until cancelled."""
         failures = 0
         while True:
+            before = self.problem
             try:
                 await self._hold()
                 failures = 0
@@ -100,8 +105,9 @@ class Link:
                 failures += 1
                 self.problem = str(error)
                 self.turned_away = isinstance(error, TurnedAwayError)
-            ceiling_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**failures)
-            delay_s = random.uniform(0, ceiling_s)  # noqa: S311 - spreads a fleet, no secret
+            if self.problem != before:
+                self._on_lost()
+            delay_s = pause_s(failures, BACKOFF, random.random())  # noqa: S311 - spreads a fleet, no secret
             _LOG.info("no broker (%s); again in %.1f s", self.problem, delay_s)
             await asyncio.sleep(delay_s)
 
@@ -202,7 +208,7 @@ class Link:
         client.connect(
             self._broker.host,
             self._broker.port,
-            keepalive=KEEPALIVE_S,
+            keepalive=self._broker.keepalive_s,
             clean_start=True,
             properties=properties,
         )

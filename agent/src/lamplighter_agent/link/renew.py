@@ -1,4 +1,4 @@
-"""A new certificate for the known key: asked for over HTTPS, and judged wherever it came from."""
+"""A new certificate: asked for over HTTPS, and judged wherever it came from."""
 
 from datetime import datetime
 
@@ -7,6 +7,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from lamplighter_agent.link.enrol import call
 from lamplighter_agent.link.tls import pinned_context
+from lamplighter_protocol import dsse
+from lamplighter_protocol.certificates import speaks_for
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.renewal import DOOR_PATH, MAX_REPLY_BYTES, Validity
 
@@ -34,28 +36,63 @@ def read_validity(pem: str) -> Validity:
     return _validity(_load(pem))
 
 
-def is_newer(pem: str, *, current_pem: str, ca_pem: str) -> bool:
+def check_own(pem: str, *, ca_pem: str, key: dsse.PublicKey, signer: dsse.PublicKey) -> None:
+    """Refuse a certificate that does not belong to this device's keys and pinned authority.
+
+    Args:
+        pem: What the device connects with.
+        ca_pem: The pinned authority.
+        key: Of TLS.
+        signer: The device's own.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED, SERVER_UNTRUSTED.
+    """
+    certificate = _load(pem)
+    _check_issuer(certificate, _load(ca_pem))
+    if certificate.public_key() != key or not speaks_for(certificate, signer):
+        raise LamplighterError("SERVER_UNTRUSTED", "The certificate is for another key.")
+
+
+def is_newer(
+    pem: str, *, current_pem: str, ca_pem: str, key: dsse.PublicKey, signer: dsse.PublicKey
+) -> bool:
     """Whether a certificate may and shall take the place of the current one.
 
+    Args:
+        pem: What is offered.
+        current_pem: What it would replace.
+        ca_pem: The pinned authority.
+        key: The key that was to be certified.
+        signer: The device's own key.
+
     Returns:
-        False if it does not last longer: the server has nothing newer, or an old one was replayed.
+        False if it is the same or does not last longer: the server has nothing newer, or an old
+        one was replayed.
 
     Raises:
         LamplighterError: MESSAGE_MALFORMED; SERVER_UNTRUSTED if the pinned authority did not issue
-            it, or not to this device's name and key.
+            it, or not to this device's name and keys.
     """
     offered, current, authority = _load(pem), _load(current_pem), _load(ca_pem)
-    try:
-        offered.verify_directly_issued_by(authority)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
-        raise LamplighterError(
-            "SERVER_UNTRUSTED", "The invited CA did not issue the new certificate."
-        ) from error
-    if (offered.subject, offered.public_key()) != (current.subject, current.public_key()):
+    _check_issuer(offered, authority)
+    if offered == current:
+        return False
+    named = (offered.subject, offered.public_key()) == (current.subject, key)
+    if not named or not speaks_for(offered, signer):
         raise LamplighterError(
             "SERVER_UNTRUSTED", "The new certificate is for another name or key."
         )
     return _validity(offered).until_utc > _validity(current).until_utc
+
+
+def _check_issuer(certificate: x509.Certificate, authority: x509.Certificate) -> None:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
+        raise LamplighterError(
+            "SERVER_UNTRUSTED", "The invited CA did not issue the certificate."
+        ) from error
 
 
 def _load(pem: str) -> x509.Certificate:

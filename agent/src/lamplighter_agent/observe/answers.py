@@ -1,9 +1,9 @@
 """What a model answered, checked against what was signed. Imported in worker processes only."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lamplighter_agent.ports.session import DATATYPES, Array, Tensors
 from lamplighter_protocol.bundle import Manifest
@@ -14,12 +14,12 @@ class Answers(NamedTuple):
     """The answers to a batch.
 
     Attributes:
-        classes: Positions of the answered labels in ClassOutput.labels, shape (n,).
-        confidence: The probability of each answered label, 0 to 1, shape (n,).
+        classes: Positions of the answered labels in ClassOutput.labels, one for each row.
+        probabilities: Those of all labels, shape (n, labels).
     """
 
-    classes: npt.NDArray[np.int64]
-    confidence: Array
+    classes: list[int]
+    probabilities: Array
 
 
 class AnswerReader:
@@ -27,12 +27,17 @@ class AnswerReader:
 
     The class that counts is the label that the client gets, which need not be the most probable
     one: scikit-learn's SVC and every classifier with a moved threshold answer otherwise.
+
+    This is in the path of every request: it checks what must not be answered and leaves the
+    arithmetic to whoever counts in bulk.
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        self._outputs = manifest.outputs
-        self._answer = manifest.answer
-        self._positions = {label: at for at, label in enumerate(manifest.answer.labels)}
+        answer = manifest.answer
+        self._outputs = [(spec.name, DATATYPES[spec.datatype]) for spec in manifest.outputs]
+        self._label, self._probability = answer.label_tensor, answer.probability_tensor
+        self._labels = len(answer.labels)
+        self._positions = _Positions(answer.labels)
 
     def read(self, outputs: Tensors, rows: int) -> Answers:
         """Check and read the outputs for a batch.
@@ -45,29 +50,39 @@ class AnswerReader:
             LamplighterError: INFERENCE_FAILED if an output is missing, of another type or size
                 than signed, if a probability is not finite or if a label is unknown.
         """
-        for spec in self._outputs:
-            array = outputs.get(spec.name)
-            wanted = (DATATYPES[spec.datatype], (rows,))
-            if array is None or (array.dtype, array.shape[:1]) != wanted:
+        for name, dtype in self._outputs:
+            array = outputs.get(name)
+            if array is None or array.dtype != dtype or array.shape[:1] != (rows,):
                 found = "nothing" if array is None else f"{array.dtype} {array.shape}"
-                raise _failed(
-                    f"{spec.name!r} shall be {spec.datatype} for {rows} rows but is {found}"
-                )
-        labels = outputs[self._answer.label_tensor]
-        probabilities = outputs[self._answer.probability_tensor]
-        if labels.size != rows or probabilities.shape != (rows, len(self._positions)):
+                raise _failed(f"{name!r} shall be {dtype} for {rows} rows but is {found}")
+        labels, probabilities = outputs[self._label], outputs[self._probability]
+        if labels.size != rows or probabilities.shape != (rows, self._labels):
             raise _failed(
                 f"labels have shape {labels.shape} and probabilities {probabilities.shape}, "
-                f"for {rows} rows and {len(self._positions)} labels"
+                f"for {rows} rows and {self._labels} labels"
             )
-        if not np.isfinite(probabilities).all():
+        # A sum is the quickest look; only one that is not finite is worth a closer one.
+        if not math.isfinite(np.add.reduce(probabilities, axis=None)) and not (
+            np.isfinite(probabilities).all()
+        ):
             raise _failed("a probability is NaN or infinite")
         try:
-            positions = [self._positions[str(label)] for label in labels.ravel().tolist()]
+            classes = [self._positions[label] for label in labels.ravel().tolist()]
         except KeyError as error:
             raise _failed(f"it answers with {error}, which is no signed label") from error
-        classes = np.array(positions, dtype=np.int64)
-        return Answers(classes, probabilities[np.arange(rows), classes])
+        return Answers(classes, probabilities)
+
+
+class _Positions(dict[object, int]):
+    """Position by label as the tensor has it; the signed labels are its text."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        super().__init__()
+        self._by_text = {label: at for at, label in enumerate(labels)}
+
+    def __missing__(self, label: object) -> int:
+        position = self[label] = self._by_text[str(label)]
+        return position
 
 
 def _failed(what: str) -> LamplighterError:

@@ -1,6 +1,8 @@
-"""Answered requests to counts, off the request path. Imported in worker processes only."""
+"""Answered requests to counts, off the request path. Imported where models run only."""
 
-from typing import Final
+import threading
+from collections import deque
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from lamplighter_agent.observe.answers import Answers
 from lamplighter_agent.ports.session import Array, Tensors
 from lamplighter_protocol import binning
 from lamplighter_protocol.bundle import Column, Manifest
-from lamplighter_protocol.counts import LATENCY_SLOTS, Counts
+from lamplighter_protocol.counts import Counts
 from lamplighter_protocol.summaries import column_values
 
 #: Batches are binned in bulk, at the latest when so many or so much of them wait.
@@ -16,16 +18,36 @@ MAX_WAITING_BATCHES: Final = 1024
 MAX_WAITING_BYTES: Final = 1024 * 1024
 
 
-class Counting:
-    """Counts of one release: since the last `take`, and in total."""
+class _Batch(NamedTuple):
+    observed: list[Array]
+    answers: Answers
+    seconds: float
 
-    def __init__(self, manifest: Manifest) -> None:
+
+class Counting:
+    """Counts of one release: since the last `take`, and in total.
+
+    Requests may be noted by several threads while another takes the counts: a request only appends
+    to a queue.
+
+    Args:
+        manifest: The release.
+        copies: Whether the arrays may change after the request, so that they must be copied.
+
+    Attributes:
+        seconds: The sum of the latencies of what has been binned.
+    """
+
+    def __init__(self, manifest: Manifest, *, copies: bool = False) -> None:
         self._manifest = manifest
+        self._copies = copies
         self._observed = sorted({column.tensor for column in manifest.columns})
         self._since = Counts.zero(manifest)
         self._taken = Counts.zero(manifest)
-        self._waiting: list[tuple[list[Array], Answers]] = []
+        self._waiting: deque[_Batch] = deque()
         self._waiting_bytes = 0
+        self._lock = threading.Lock()
+        self.seconds = 0.0
 
     def answered(self, inputs: Tensors, answers: Answers, seconds: float) -> None:
         """Note an answered request.
@@ -35,40 +57,54 @@ class Counting:
             answers: What the model said to them.
             seconds: From the arrival of the request to its answer.
         """
-        self._since.latency[binning.latency_slot(seconds)] += 1
         observed = [inputs[name] for name in self._observed]
-        self._waiting.append((observed, answers))
-        self._waiting_bytes += sum(tensor.nbytes for tensor in observed)
+        if self._copies:
+            observed = [tensor.copy() for tensor in observed]
+            answers = Answers(answers.classes, answers.probabilities.copy())
+        self._waiting.append(_Batch(observed, answers, seconds))
+        for tensor in observed:
+            self._waiting_bytes += tensor.nbytes  # a hint: threads may lose an addition
         if len(self._waiting) >= MAX_WAITING_BATCHES or self._waiting_bytes >= MAX_WAITING_BYTES:
-            self._bin()
+            with self._lock:
+                self._bin()
 
     def failed(self, code: str) -> None:
         """Note a request that could not be answered."""
-        self._since.errors[code] = self._since.errors.get(code, 0) + 1
+        with self._lock:
+            self._since.errors[code] = self._since.errors.get(code, 0) + 1
+
+    def settle(self) -> None:
+        """Bin what waits, so that no request has to."""
+        with self._lock:
+            self._bin()
 
     def take(self) -> Counts:
         """The counts since the last time; they are counted once only."""
-        self._bin()
-        taken, self._since = self._since, Counts.zero(self._manifest)
-        self._taken = self._taken.merge(taken)
-        return taken
+        with self._lock:
+            self._bin()
+            taken, self._since = self._since, Counts.zero(self._manifest)
+            self._taken = self._taken.merge(taken)
+            return taken
 
     def total(self) -> Counts:
         """The counts since the start."""
-        self._bin()
-        return self._taken.merge(self._since)
+        with self._lock:
+            self._bin()
+            return self._taken.merge(self._since)
 
     def _bin(self) -> None:
-        if not self._waiting:
+        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        self._waiting_bytes = 0
+        if not waiting:
             return
         manifest, answer = self._manifest, self._manifest.answer
         inputs = {
-            name: np.concatenate([observed[at] for observed, _ in self._waiting])
+            name: np.concatenate([batch.observed[at] for batch in waiting])
             for at, name in enumerate(self._observed)
         }
-        classes = np.concatenate([answers.classes for _, answers in self._waiting])
-        confidence = np.concatenate([answers.confidence for _, answers in self._waiting])
-        self._waiting, self._waiting_bytes = [], 0
+        classes = np.array([at for batch in waiting for at in batch.answers.classes], np.int64)
+        probabilities = np.concatenate([batch.answers.probabilities for batch in waiting])
+        seconds = [batch.seconds for batch in waiting]
         # Summaries of images with NaN or infinity are NaN: null, as they should be.
         with np.errstate(invalid="ignore", over="ignore"):
             columns = {
@@ -81,11 +117,15 @@ class Counting:
             rows=len(classes),
             columns=columns,
             predictions=binning.count_predictions(
-                classes, confidence, answer.confidence_edges, len(answer.labels)
+                classes,
+                probabilities[np.arange(len(classes)), classes],
+                answer.confidence_edges,
+                len(answer.labels),
             ),
-            latency=[0] * LATENCY_SLOTS,
+            latency=binning.count_latencies(seconds),
             errors={},
         )
+        self.seconds += sum(seconds)
         self._since = self._since.merge(binned)
 
 

@@ -5,19 +5,22 @@ import logging
 import platform
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import msgspec
 import psutil
 
 from lamplighter_agent import __version__
-from lamplighter_protocol.assignment import ENCRYPTED
+from lamplighter_protocol.assignment import ENCRYPTED, PATCHES
 from lamplighter_protocol.reported import Inventory
 
 _LOG = logging.getLogger(__name__)
 
 PROBE: Final = (sys.executable, "-m", "lamplighter_agent.runtime.probe")
 PROBE_TIMEOUT_S: Final = 60.0
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 async def take_inventory(command: Sequence[str] = PROBE) -> Inventory:
@@ -38,8 +41,16 @@ def describe_board(runtimes: dict[str, str]) -> Inventory:
         python=platform.python_version(),
         agent_version=__version__,
         system=_system(),
-        transfers=(ENCRYPTED,),
+        transfers=(ENCRYPTED, *PATCHES),
     )
+
+
+def boot_id() -> str:
+    """Names this boot of the board; where the kernel does not, this start of the agent."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return uuid4().hex
 
 
 def _system() -> str:

@@ -1,9 +1,32 @@
 """What the server of a protocol asks of the model behind it."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lamplighter_agent.ports.session import Array, Tensors
 from lamplighter_protocol.bundle import Manifest, Variant
+
+
+class Totals(NamedTuple):
+    """What a release has done since it was loaded.
+
+    Attributes:
+        predicted: Rows by answered label, in the signed order.
+        latency: Answered requests by latency slot (lamplighter_protocol.counts.LATENCY_EDGES_S).
+        seconds: The sum of their latencies.
+        errors: Failed requests by code; the client's own mistakes are not among them.
+        rss_bytes: Memory of the process, now.
+    """
+
+    predicted: list[int]
+    latency: list[int]
+    seconds: float
+    errors: dict[str, int]
+    rss_bytes: int
+
+    @property
+    def requests(self) -> int:
+        """Requests answered or failed."""
+        return sum(self.latency) + sum(self.errors.values())
 
 
 class Servable(Protocol):
@@ -22,3 +45,6 @@ class Servable(Protocol):
         Raises:
             LamplighterError: INFERENCE_FAILED.
         """
+
+    def totals(self) -> Totals:
+        """What was done so far."""

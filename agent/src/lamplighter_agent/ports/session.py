@@ -27,12 +27,20 @@ class Session(Protocol):
         """
 
 
-#: NumPy's types by the names of the Open Inference Protocol.
+#: NumPy's types by the names of the Open Inference Protocol. BYTES are arrays of str, in UTF-8 on
+#: the wire, as the tensors of strings in ONNX are.
 DATATYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
     "UINT8": np.dtype("<u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("<i1"),
+    "INT16": np.dtype("<i2"),
     "INT32": np.dtype("<i4"),
     "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
+    "BYTES": np.dtype("O"),
 }

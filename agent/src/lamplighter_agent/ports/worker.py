@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from lamplighter_protocol.counts import Counts
-from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.failure import Failure
 
 BEAT_INTERVAL_S: Final = 0.5
 MAX_LINE_BYTES: Final = 1024 * 1024

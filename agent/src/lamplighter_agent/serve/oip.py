@@ -4,27 +4,24 @@ https://github.com/kserve/open-inference-protocol, with the binary tensor data e
 `Inference-Header-Content-Length` bytes, then raw little-endian tensors in order.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-import numpy as np
 
-from lamplighter_agent.ports.session import DATATYPES, Array
+from lamplighter_agent.ports.session import Array
+from lamplighter_agent.serve.tensors import (
+    check_batch,
+    check_shape,
+    datatype_of,
+    from_binary,
+    from_json,
+    invalid,
+    is_finite,
+    to_binary,
+)
 from lamplighter_protocol.bundle import TensorSpec
-from lamplighter_protocol.errors import LamplighterError
-
-MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-#: Lowest and highest value by type, as exact integers, which Python compares without rounding.
-_RANGES: Final = {
-    name: (int(limits.min), int(limits.max))
-    for name, dtype in DATATYPES.items()
-    if dtype.kind != "b"
-    for limits in [np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)]
-}
-_NUMBER_KINDS: Final = {"f": "iuf", "i": "iu", "u": "iu", "b": "b"}
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,43 @@ class InferRequest:
     outputs: tuple[tuple[str, bool], ...]
 
 
-class _Tensor(msgspec.Struct):
+class _OfInput(msgspec.Struct, frozen=True):
+    """Parameters of an input; those of extensions that are not offered are passed over."""
+
+    binary_data_size: int | None = None
+
+
+class _Input(msgspec.Struct, frozen=True):
     name: str
     shape: list[int]
     datatype: str
-    parameters: dict[str, Any] = {}
+    parameters: _OfInput = _OfInput()
     data: Any = None
 
 
-class _Output(msgspec.Struct):
+class _OfOutput(msgspec.Struct, frozen=True):
+    binary_data: bool | None = None
+    classification: Any = None
+    shared_memory_region: Any = None
+
+
+class _Output(msgspec.Struct, frozen=True):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: _OfOutput = _OfOutput()
 
 
-class _Request(msgspec.Struct):
-    inputs: list[_Tensor]
+class _OfRequest(msgspec.Struct, frozen=True):
+    binary_data_output: bool = False
+
+
+class _Request(msgspec.Struct, frozen=True):
+    inputs: list[_Input]
     outputs: list[_Output] = []
     id: str | None = None
-    parameters: dict[str, Any] = {}
+    parameters: _OfRequest = _OfRequest()
+
+
+_REQUESTS = msgspec.json.Decoder(_Request)
 
 
 def read_request(
@@ -81,115 +97,81 @@ def read_request(
     """
     size = len(body) if header_length is None else header_length
     if not 0 <= size <= len(body):
-        raise _invalid(f"the header length {size} does not fit a body of {len(body)} bytes")
+        raise invalid(f"the header length {size} does not fit a body of {len(body)} bytes")
     try:
-        request = msgspec.json.decode(body[:size], type=_Request)
+        request = _REQUESTS.decode(body[:size])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise _invalid(f"the JSON is malformed: {error}") from error
-    given = {tensor.name: tensor for tensor in request.inputs}
-    if len(given) != len(request.inputs) or given.keys() != {spec.name for spec in inputs}:
-        raise _invalid(f"the inputs must be {[spec.name for spec in inputs]}, each once")
-    arrays, at = {}, size
+        raise invalid(f"the JSON is malformed: {error}") from error
     specs = {spec.name: spec for spec in inputs}
+    if len(request.inputs) != len(specs) or {item.name for item in request.inputs} != specs.keys():
+        raise invalid(f"the inputs must be {list(specs)}, each once")
+    arrays, at = {}, size
     for tensor in request.inputs:
-        _check_shape(tensor, specs[tensor.name])
-        if (binary_bytes := tensor.parameters.get("binary_data_size")) is None:
-            arrays[tensor.name] = _from_json(tensor)
-        else:
-            arrays[tensor.name] = _from_binary(tensor, body, at, binary_bytes)
-            at += arrays[tensor.name].nbytes
+        spec = specs[tensor.name]
+        if tensor.datatype != spec.datatype:
+            raise invalid(f"{spec.name!r} is {tensor.datatype}, the model takes {spec.datatype}")
+        check_shape(tensor.name, tensor.shape, spec)
+        if (size_bytes := tensor.parameters.binary_data_size) is None:
+            arrays[spec.name] = from_json(spec.name, tensor.data, spec.datatype, tensor.shape)
+            continue
+        if not 0 <= size_bytes <= len(body) - at:
+            raise invalid(f"{spec.name!r} announces {size_bytes} bytes of binary data")
+        # A copy of its own is aligned, and does not keep the whole body while it waits.
+        raw = body[at : at + size_bytes]
+        arrays[spec.name] = from_binary(spec.name, raw, spec.datatype, tensor.shape)
+        at += size_bytes
     if at != len(body):
-        raise _invalid(f"{len(body) - at} bytes follow the last tensor")
-    if len({len(array) for array in arrays.values()}) > 1:
-        raise _invalid("the inputs have batches of different sizes")
+        raise invalid(f"{len(body) - at} bytes follow the last tensor")
+    check_batch(arrays)
     return InferRequest(request.id, arrays, _wanted(request, outputs))
+
+
+def _wanted(request: _Request, outputs: Sequence[TensorSpec]) -> tuple[tuple[str, bool], ...]:
+    names = [spec.name for spec in outputs]
+    binary = request.parameters.binary_data_output
+    if not request.outputs:
+        return tuple((name, binary) for name in names)
+    if len({output.name for output in request.outputs}) != len(request.outputs):
+        raise invalid("an output is asked for twice")
+    wanted = []
+    for output in request.outputs:
+        asked = output.parameters
+        if output.name not in names:
+            raise invalid(f"the output {output.name!r} is asked for; the model has {names}")
+        # To pass these over would answer something else than was asked for.
+        if asked.classification is not None or asked.shared_memory_region is not None:
+            raise invalid(f"{output.name!r} asks for an extension that is not offered")
+        wanted.append((output.name, binary if asked.binary_data is None else asked.binary_data))
+    return tuple(wanted)
 
 
 def write_response(
     model: str, release: int, request: InferRequest, outputs: Mapping[str, Array]
 ) -> tuple[bytes, int | None]:
-    """The HTTP body and, if any tensor is in binary, the length of its JSON part."""
+    """The HTTP body and, if any tensor is in binary, the length of its JSON part.
+
+    Raises:
+        LamplighterError: REQUEST_INVALID if JSON is asked for and cannot carry the values.
+    """
     tensors, tail = [], []
     for name, binary in request.outputs:
         array = outputs[name]
-        datatype = next(key for key, dtype in DATATYPES.items() if dtype == array.dtype)
-        tensor: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": datatype}
+        tensor: dict[str, Any] = {
+            "name": name,
+            "shape": array.shape,
+            "datatype": datatype_of(array),
+        }
         if binary:
-            raw = np.ascontiguousarray(array).tobytes()
+            raw = to_binary(array)
             tensor["parameters"] = {"binary_data_size": len(raw)}
             tail.append(raw)
-        else:
+        elif is_finite(array):
             tensor["data"] = array.ravel().tolist()
+        else:
+            raise invalid(f"{name!r} is asked for in JSON, which has no NaN: ask for binary data")
         tensors.append(tensor)
     document: dict[str, Any] = {"model_name": model, "model_version": str(release)}
     if request.id is not None:
         document["id"] = request.id
     head = msgspec.json.encode({**document, "outputs": tensors})
     return b"".join([head, *tail]), len(head) if tail else None
-
-
-def _invalid(what: str) -> LamplighterError:
-    return LamplighterError("REQUEST_INVALID", f"In the request {what}.")
-
-
-def _check_shape(tensor: _Tensor, spec: TensorSpec) -> None:
-    if tensor.datatype != spec.datatype:
-        raise _invalid(f"{spec.name!r} is {tensor.datatype}, the model takes {spec.datatype}")
-    fits = len(tensor.shape) == len(spec.shape) and all(
-        size >= 1 and wanted in (-1, size)
-        for size, wanted in zip(tensor.shape, spec.shape, strict=True)
-    )
-    if not fits:
-        raise _invalid(
-            f"{spec.name!r} has shape {tensor.shape}, the model takes {list(spec.shape)}"
-        )
-
-
-def _from_json(tensor: _Tensor) -> Array:
-    dtype = DATATYPES[tensor.datatype]
-    try:
-        values = np.asarray(tensor.data)
-    except ValueError as error:
-        raise _invalid(f"the data of {tensor.name!r} is ragged: {error}") from error
-    if values.shape not in {tuple(tensor.shape), (math.prod(tensor.shape),)}:
-        raise _invalid(
-            f"the data of {tensor.name!r} makes shape {list(values.shape)}, not {tensor.shape}"
-        )
-    if values.dtype.kind not in _NUMBER_KINDS[dtype.kind] or not _holds(tensor.datatype, values):
-        raise _invalid(f"{tensor.name!r} has values that are no {tensor.datatype}")
-    return values.astype(dtype).reshape(tensor.shape)
-
-
-def _holds(datatype: str, values: Array) -> bool:
-    """Whether all values lie in the range of a type: NumPy would wrap them round in silence."""
-    if np.can_cast(values.dtype, DATATYPES[datatype]):
-        return True
-    low, high = _RANGES[datatype]
-    return bool(low <= values.min().item() and values.max().item() <= high)
-
-
-def _from_binary(tensor: _Tensor, body: bytes, at: int, size_bytes: object) -> Array:
-    dtype = DATATYPES[tensor.datatype]
-    wanted = math.prod(tensor.shape) * dtype.itemsize
-    # A copy of its own is aligned, and does not keep the whole body while it waits to be counted.
-    raw = body[at : at + wanted]
-    if size_bytes != wanted or len(raw) != wanted:
-        raise _invalid(f"{tensor.name!r} needs {wanted} bytes of binary data")
-    if dtype.kind == "b" and not set(raw) <= {0, 1}:
-        raise _invalid(f"{tensor.name!r} has bytes that are no BOOL")
-    return np.frombuffer(raw, dtype).reshape(tensor.shape)
-
-
-def _wanted(request: _Request, outputs: Sequence[TensorSpec]) -> tuple[tuple[str, bool], ...]:
-    names = [spec.name for spec in outputs]
-    all_binary = request.parameters.get("binary_data_output") is True
-    if not request.outputs:
-        return tuple((name, all_binary) for name in names)
-    if len({output.name for output in request.outputs}) != len(request.outputs):
-        raise _invalid("an output is asked for twice")
-    if unknown := [output.name for output in request.outputs if output.name not in names]:
-        raise _invalid(f"the model has no outputs {unknown}")
-    return tuple(
-        (output.name, output.parameters.get("binary_data", all_binary) is True)
-        for output in request.outputs
-    )

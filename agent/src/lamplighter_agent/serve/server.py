@@ -8,18 +8,19 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
-
 from lamplighter_agent.serve.api import Api
+from lamplighter_agent.serve.http import Connection, Handler
 
 #: An idle connection of a draining worker is closed after this long without a request.
 DRAIN_GRACE_S: Final = 10.0
 #: A request that is under way when the server closes must end within this time.
 CLOSE_GRACE_S: Final = 1.0
+#: How long a client may take to send one request, or leave its answers unread.
+REQUEST_TIMEOUT_S: Final = 30.0
+#: How long a connection may stay open without a request.
+IDLE_TIMEOUT_S: Final = 3600.0
 _POLL_S: Final = 0.02
-_KEEP_ALIVE_S: Final = 3600
+_SWEEP_S: Final = 5.0
 #: How long to accept nothing when the process has no descriptor left.
 _ACCEPT_PAUSE_S: Final = 1.0
 
@@ -36,38 +37,27 @@ class Server:
     it is closed is lost.
 
     Args:
-        api: The application.
+        api: What answers.
         listening: Listening sockets, TCP or Unix; made non-blocking.
     """
 
     def __init__(self, api: Api, listening: Sequence[socket.socket]) -> None:
-        self._api = api
+        self._handler = Handler(api.answer)
         self._listening = listening
         for item in listening:
             item.setblocking(False)
-        self._config = uvicorn.Config(
-            api,
-            http="httptools",
-            ws="none",
-            interface="asgi3",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
-        self._config.load()
-        self._state = ServerState()
         self._opening: set[asyncio.Task[None]] = set()
         self._accepting = False
+        self._sweeping: asyncio.TimerHandle | None = None
 
     async def serve(self) -> None:
         """Accept from now on."""
-        self._api.draining = False
+        self._handler.draining = False
         self._accepting = True
         for item in self._listening:
             asyncio.get_running_loop().add_reader(item, self._accept, item)
+        if self._sweeping is None:
+            self._sweep()
 
     async def drain(self, grace_s: float = DRAIN_GRACE_S) -> None:
         """Stop accepting; return when no connection is open.
@@ -85,24 +75,37 @@ class Server:
         """
         self._stop_accepting()
         await self._until_closed(_POLL_S)
-        for connection in list(self._state.connections):
-            connection.shutdown()
+        for connection in list(self._handler.connections):
+            if connection.is_idle:
+                connection.transport.close()
         await self._until_closed(CLOSE_GRACE_S)
-        for connection in list(self._state.connections):
+        for connection in list(self._handler.connections):
             connection.transport.abort()
         await self._until_closed(_POLL_S)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
 
     def _stop_accepting(self) -> None:
-        self._api.draining = True
+        self._handler.draining = True
         self._accepting = False
         for item in self._listening:
             asyncio.get_running_loop().remove_reader(item)
 
     async def _until_closed(self, grace_s: float) -> None:
         end_mono = time.monotonic() + grace_s
-        # uvicorn keeps a plain set of its connections; nothing tells when it becomes empty.
-        while (self._opening or self._state.connections) and time.monotonic() < end_mono:  # noqa: ASYNC110
+        while (self._opening or self._handler.connections) and time.monotonic() < end_mono:  # noqa: ASYNC110 - ends are rare
             await asyncio.sleep(_POLL_S)
+
+    def _sweep(self) -> None:
+        """Cut off clients that are too slow: one look at all instead of a timer for each."""
+        loop = asyncio.get_running_loop()
+        now_mono = loop.time()
+        for connection in list(self._handler.connections):
+            patience_s = IDLE_TIMEOUT_S if connection.is_idle else REQUEST_TIMEOUT_S
+            if now_mono - connection.waits_since_mono > patience_s:
+                connection.transport.abort()
+        self._sweeping = loop.call_later(_SWEEP_S, self._sweep)
 
     def _accept(self, listening: socket.socket) -> None:
         try:
@@ -125,7 +128,6 @@ class Server:
 
     async def _open(self, connection: socket.socket) -> None:
         with contextlib.suppress(ConnectionError):  # the client has gone
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-
-    def _protocol(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Connection(self._handler), connection
+            )

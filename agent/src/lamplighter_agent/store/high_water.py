@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from lamplighter_agent.durable import replace
+from lamplighter_agent.durable import replace, set_aside
 from lamplighter_protocol.assignment import HighWater
 from lamplighter_protocol.names import Sha256
 
@@ -39,9 +39,9 @@ class HighWaterFile:
             document = msgspec.json.decode(self._path.read_bytes(), type=_Document)
         except FileNotFoundError:
             return None
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             _LOG.error("STORE_CORRUPT: %s is set aside: %s", self._path.name, error)
-            self._path.replace(self._path.with_name(f"{self._path.name}.damaged"))
+            set_aside(self._path)
             return None
         return document.mark if document.pinned_root_sha256 == self._pinned else None
 
@@ -49,7 +49,7 @@ class HighWaterFile:
         """Remember a mark before anything rests on it.
 
         Raises:
-            LamplighterError: DISK_FULL; nothing has changed then.
+            LamplighterError: DISK_FULL, DISK_FAILED.
         """
         if mark != self.mark:
             document = _Document(pinned_root_sha256=self._pinned, mark=mark)

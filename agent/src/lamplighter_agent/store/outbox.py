@@ -34,6 +34,8 @@ _USED_AGAIN: Final = """
 SELECT sequence, boot, body FROM message JOIN stream ON stream = name
 WHERE sequence >= next OR dropped < 0 LIMIT 1
 """
+#: SQLite's words where the disk is at fault and not the file; Python 3.10 does not tell the code.
+_OF_THE_DISK: Final = ("I/O error", "readonly", "unable to open", "is full")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Outbox:
 
     Args:
         path: The database file. A damaged one is set aside; sequences then go on from the present
-            time in milliseconds, above all that were used.
+            time in milliseconds, above all that were used. Where the disk lets none be opened,
+            nothing is kept until the next start.
         boot: Names this run of the device.
         max_bytes: Bound on the bodies; the oldest vitals go first, then events, then windows.
     """
@@ -64,14 +67,14 @@ class Outbox:
     def __init__(self, path: Path, *, boot: str, max_bytes: int) -> None:
         self._boot = boot
         self._max_bytes = max_bytes
+        self._closed_by: LamplighterError | None = None
         try:
-            self._database = _open(path, first=1)
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            _LOG.error("STORE_CORRUPT: the outbox is set aside: %s", error)
-            path.replace(path.with_name(f"{path.name}.damaged"))
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._database = _open(path, first=int(time.time() * 1000))
+            with _disk_errors():
+                self._database = _open_or_begin(path)
+        except LamplighterError as error:
+            _LOG.error("the outbox cannot be opened: %s", error)
+            self._closed_by = error
+            self._database = _open(Path(":memory:"), first=1)
         self._size_bytes = self._measure()
 
     def _measure(self) -> int:
@@ -84,10 +87,12 @@ class Outbox:
         """Store a message durably and return its sequence.
 
         Raises:
-            LamplighterError: DISK_FULL.
+            LamplighterError: DISK_FULL, DISK_FAILED.
         """
+        if self._closed_by is not None:
+            raise LamplighterError(self._closed_by.code, self._closed_by.sentence)
         body = msgspec.msgpack.encode(message)
-        with _full_disk(), self._database:
+        with _disk_errors(), self._database:
             (sequence,) = self._database.execute(
                 "UPDATE stream SET next = next + 1 WHERE name = ? RETURNING next - 1", (stream,)
             ).fetchone()
@@ -123,21 +128,31 @@ class Outbox:
         return row
 
     def waiting(self, stream: Stream, after: int, limit: int) -> list[Waiting]:
-        """The oldest messages above a sequence, in order."""
-        rows = self._database.execute(
-            "SELECT sequence, boot, body FROM message WHERE stream = ? AND sequence > ? "
-            "ORDER BY sequence LIMIT ?",
-            (stream, after, limit),
-        )
-        return [Waiting(*row) for row in rows]
+        """The oldest messages above a sequence, in order.
+
+        Raises:
+            LamplighterError: DISK_FULL, DISK_FAILED.
+        """
+        with _disk_errors():
+            rows = self._database.execute(
+                "SELECT sequence, boot, body FROM message WHERE stream = ? AND sequence > ? "
+                "ORDER BY sequence LIMIT ?",
+                (stream, after, limit),
+            )
+            return [Waiting(*row) for row in rows]
 
     def oldest(self, stream: Stream) -> int:
-        """The lowest sequence that is still here; the next one to be used if none is."""
-        (sequence,) = self._database.execute(
-            "SELECT coalesce((SELECT min(sequence) FROM message WHERE stream = name), next) "
-            "FROM stream WHERE name = ?",
-            (stream,),
-        ).fetchone()
+        """The lowest sequence that is still here; the next one to be used if none is.
+
+        Raises:
+            LamplighterError: DISK_FULL, DISK_FAILED.
+        """
+        with _disk_errors():
+            (sequence,) = self._database.execute(
+                "SELECT coalesce((SELECT min(sequence) FROM message WHERE stream = name), next) "
+                "FROM stream WHERE name = ?",
+                (stream,),
+            ).fetchone()
         return int(sequence)
 
     def acknowledge(self, stored: Mapping[str, int]) -> None:
@@ -145,23 +160,46 @@ class Outbox:
 
         Args:
             stored: By stream, the sequence up to which everything is stored.
+
+        Raises:
+            LamplighterError: DISK_FULL, DISK_FAILED; the next acknowledgement makes up for it.
         """
-        with self._database:
+        with _disk_errors(), self._database:
             for stream, sequence in stored.items():
                 self._database.execute(
                     "DELETE FROM message WHERE stream = ? AND sequence <= ?",
                     (stream, min(sequence, 2**63 - 1)),
                 )
-        self._size_bytes = self._measure()
+            self._size_bytes = self._measure()
 
     @property
     def dropped(self) -> dict[str, int]:
-        """How many messages were ever dropped, by stream."""
-        return dict(self._database.execute("SELECT name, dropped FROM stream ORDER BY name"))
+        """How many messages were ever dropped, by stream.
+
+        Raises:
+            LamplighterError: DISK_FULL, DISK_FAILED.
+        """
+        with _disk_errors():
+            return dict(self._database.execute("SELECT name, dropped FROM stream ORDER BY name"))
 
     def close(self) -> None:
         """Close the database."""
-        self._database.close()
+        with contextlib.suppress(sqlite3.OperationalError):  # the last checkpoint finds no room
+            self._database.close()
+
+
+def _open_or_begin(path: Path) -> sqlite3.Connection:
+    """Open the database, or a new one in the place of a damaged one."""
+    try:
+        return _open(path, first=1)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if any(text in str(error) for text in _OF_THE_DISK):
+            raise
+        _LOG.error("STORE_CORRUPT: the outbox is set aside: %s", error)
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return _open(path, first=int(time.time() * 1000))
 
 
 def _open(path: Path, first: int) -> sqlite3.Connection:
@@ -187,11 +225,12 @@ def _open(path: Path, first: int) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def _full_disk() -> Iterator[None]:
+def _disk_errors() -> Iterator[None]:
     try:
         with disk_errors():
             yield
-    except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or "full" in str(error):
-            raise LamplighterError("DISK_FULL", f"The outbox cannot grow: {error}.") from error
+    except sqlite3.ProgrammingError:
         raise
+    except sqlite3.DatabaseError as error:
+        code = "DISK_FULL" if "full" in str(error) else "DISK_FAILED"
+        raise LamplighterError(code, f"The outbox cannot be used: {error}.") from error

@@ -70,7 +70,8 @@ def _begin(files: Mapping[str, bytes], root: bytes) -> dict[str, bytes]:
 
 def _view(client: Client, fetch: Fetch, clock_utc: datetime) -> TrustView:
     offline_until_utc = min(client.root.expires, client.targets.expires)
-    floor_utc = raise_floor(read_floor(client.files), client.timestamp, offline_until_utc)
+    issued = client.timestamp.unrecognized_fields.get("issued_utc")
+    floor_utc = raise_floor(read_floor(client.files), issued, offline_until_utc)
     for signed in (client.root, client.timestamp, client.snapshot, client.targets):
         check_unexpired(signed.type, signed, max(clock_utc, floor_utc))
     director, raw = _director(client, fetch)

@@ -5,7 +5,6 @@ from datetime import datetime, timezone
 from typing import Final
 
 import msgspec
-from tuf.api.metadata import Timestamp
 
 from lamplighter_protocol.errors import LamplighterError
 
@@ -22,20 +21,18 @@ def read_floor(files: Mapping[str, bytes]) -> datetime:
         return _NEVER
 
 
-def raise_floor(
-    before_utc: datetime, timestamp: Timestamp, offline_until_utc: datetime
-) -> datetime:
+def raise_floor(before_utc: datetime, issued: object, offline_until_utc: datetime) -> datetime:
     """The floor after a timestamp: it only grows, and never past what offline keys signed.
 
     Args:
         before_utc: The floor until now.
-        timestamp: The verified one; the moment of its signature stands in `issued_utc`.
+        issued: What the verified timestamp says in `issued_utc`, the moment of its signature;
+            None if it says nothing.
         offline_until_utc: When the first of the offline roles expires.
 
     Raises:
         LamplighterError: TRUST_REFUSED if `issued_utc` is no time.
     """
-    issued = timestamp.unrecognized_fields.get("issued_utc")
     if issued is None:
         return before_utc
     try:

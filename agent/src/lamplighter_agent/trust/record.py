@@ -1,9 +1,14 @@
 """The verified metadata as a record for others to check; no TUF library is needed to hand it on."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
+from lamplighter_agent.trust.floor import FLOOR, read_floor
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_protocol.trust import TOP_LEVEL
 
 
 class Record(NamedTuple):
@@ -40,3 +45,40 @@ def read_record(store: Path, pinned_root: bytes) -> Record:
         raise LamplighterError(
             "TRUST_MISSING", "This device has not verified any metadata yet."
         ) from error
+
+
+class OfflinePolicy(NamedTuple):
+    """How stale the verified set is."""
+
+    floor_utc: datetime
+    """The device knows that it is not earlier than this."""
+    changes_until_utc: datetime
+    """From then on nothing may be changed."""
+
+
+class _Signed(msgspec.Struct):
+    expires: datetime
+
+
+class _Metadata(msgspec.Struct):
+    signed: _Signed
+
+
+def read_offline_policy(store: Path) -> OfflinePolicy:
+    """Read how long the verified set allows changes.
+
+    Raises:
+        LamplighterError: TRUST_MISSING if nothing has been verified yet, STORE_CORRUPT.
+    """
+    current = store / "current"
+    try:
+        floor_utc = read_floor({FLOOR: (current / FLOOR).read_bytes()})
+        files = [(current / f"{role}.json").read_bytes() for role in TOP_LEVEL]
+        expiries = [msgspec.json.decode(raw, type=_Metadata).signed.expires for raw in files]
+    except FileNotFoundError as error:
+        raise LamplighterError(
+            "TRUST_MISSING", "This device has not verified any metadata yet."
+        ) from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise LamplighterError("STORE_CORRUPT", f"Stored metadata is damaged: {error}.") from error
+    return OfflinePolicy(floor_utc, min(expiries))

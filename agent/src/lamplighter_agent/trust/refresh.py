@@ -1,8 +1,10 @@
 """Collects what the broker says of trust, and has the child verify it when it is complete."""
 
 import asyncio
+import contextlib
 import re
 import sys
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,8 +57,8 @@ class Trust:
         """Set at each file that arrives, to be cleared by whoever refreshes."""
         self.refreshed = asyncio.Event()
         """Set when the next refresh has succeeded; then there is a new one."""
-        self.is_short = False
-        """Whether a file found no room: the broker is to send everything again."""
+        self._lost: set[str] = set()
+        """Files that came, but that the disk did not take."""
         self._verified_index: str | None = None
         self._again = False
         self._refreshing = False
@@ -72,7 +74,7 @@ class Trust:
 
         Raises:
             LamplighterError: NAME_INVALID, MESSAGE_MALFORMED (the index), MESSAGE_TOO_LARGE or
-                DISK_FULL.
+                DISK_FULL or DISK_FAILED.
         """
         if name != INDEX and _NAME.fullmatch(name) is None:
             raise LamplighterError("NAME_INVALID", f"{name!r} is not a trust file.")
@@ -95,17 +97,22 @@ class Trust:
                 beside.write_bytes(payload)
                 beside.replace(place)
         except LamplighterError:
-            self.is_short = True
+            if len(self._lost) < MAX_FILES:
+                self._lost.add(name)
             self.changed.set()
             raise
         self._digests[name] = sha256(payload)
-        if name == INDEX:
-            self.is_short = False
+        self._lost.discard(name)
         self.changed.set()
 
     def is_due(self) -> bool:
         """Whether an index is here in full that was not verified yet, or may be by now."""
         return (self._again or self._is_new()) and self._is_complete()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a file found no room: the broker is to send everything again."""
+        return bool(self._lost)
 
     @property
     def is_behind(self) -> bool:
@@ -133,8 +140,8 @@ class Trust:
 
         Raises:
             LamplighterError: What the child says, and the view stays: TRUST_REFUSED or
-                MESSAGE_TOO_LARGE; or TRUST_EXPIRED, TRUST_MISSING or DISK_FULL, after which the
-                same index is due again.
+                MESSAGE_TOO_LARGE; or TRUST_EXPIRED, TRUST_MISSING, DISK_FULL or DISK_FAILED, after
+                which the same index is due again.
         """
         index, listed = self._digests.get(INDEX), {file.name for file in self._index().files}
         self._verified_index = index
@@ -148,13 +155,18 @@ class Trust:
             self._refreshing = False
         self.view = view
         self.policies = read_policies(self._dirs.store)
+        self._lost.clear()
         self.refreshed.set()
         self.refreshed = asyncio.Event()
         if self._digests.get(INDEX) == index:
-            for name in self._digests.keys() - listed - {INDEX}:
+            self._sweep(listed | {INDEX})
+        return view
+
+    def _sweep(self, keep: AbstractSet[str]) -> None:
+        for name in self._digests.keys() - keep:
+            with contextlib.suppress(OSError):  # what stays is swept the next time
                 (self._dirs.inbox / name).unlink(missing_ok=True)
                 del self._digests[name]
-        return view
 
     async def _ask_child(self) -> TrustView:
         child = await asyncio.create_subprocess_exec(
@@ -176,8 +188,10 @@ class Trust:
                 return msgspec.json.decode(out, type=TrustView)
             failure = msgspec.json.decode(out, type=Failure)
         except msgspec.MsgspecError as error:
+            # Killed, perhaps for want of memory: that says nothing of the metadata.
+            code = "TRUST_MISSING" if (child.returncode or 0) < 0 else "TRUST_REFUSED"
             raise LamplighterError(
-                "TRUST_REFUSED", f"The verifying process ended with {child.returncode}."
+                code, f"The verifying process ended with {child.returncode}."
             ) from error
         raise LamplighterError(failure.code, failure.sentence)
 

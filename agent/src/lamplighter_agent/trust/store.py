@@ -20,20 +20,26 @@ class Store:
         self.current = path / "current"
 
     def load(self) -> dict[str, bytes]:
-        """The files by name; empty if there is no set yet. Sweeps what a power cut left."""
-        self._path.mkdir(parents=True, exist_ok=True)
+        """The files by name; empty if there is no set yet. Sweeps what a power cut left.
+
+        Raises:
+            LamplighterError: DISK_FULL, DISK_FAILED.
+        """
+        with disk_errors():
+            self._path.mkdir(parents=True, exist_ok=True)
         for left in self._path.glob("set-*"):
             if not self.current.is_symlink() or left != self.current.resolve():
-                shutil.rmtree(left)
+                shutil.rmtree(left, ignore_errors=True)  # what stays is swept the next time
         if not self.current.exists():
             return {}
-        return {path.name: path.read_bytes() for path in self.current.iterdir()}
+        with disk_errors():
+            return {path.name: path.read_bytes() for path in self.current.iterdir()}
 
     def save(self, files: Mapping[str, bytes]) -> None:
         """Make this the verified set.
 
         Raises:
-            LamplighterError: DISK_FULL; the set that was there stays.
+            LamplighterError: DISK_FULL, DISK_FAILED; the set that was there stays.
         """
         before = self.load()
         if files == before:
@@ -53,4 +59,4 @@ class Store:
                 raise
         point(self.current, new.name)
         if before:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)

@@ -9,7 +9,13 @@ import msgspec
 from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lamplighter_protocol.assignment import AssignedModel, Assignment, Generation, sign_assignment
+from lamplighter_protocol.assignment import (
+    AssignedModel,
+    Assignment,
+    Generation,
+    Transfer,
+    sign_assignment,
+)
 from lamplighter_protocol.blobs import BlobRef, describe
 from lamplighter_protocol.bundle import Manifest, Variant
 from lamplighter_protocol.canonical import sha256
@@ -22,10 +28,12 @@ from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
 from lamplighter_server.outbox import service as outbox
+from lamplighter_server.patches import service as patches
 from lamplighter_server.releases import service as releases
 from lamplighter_server.trust import service as trust
 
 _SMALLEST: Final = "-int8"
+_Patched = dict[tuple[tuple[str, int, str], patches.Running | None], tuple[Transfer, ...]]
 
 
 async def want(
@@ -84,6 +92,7 @@ async def issue(
     }
     shall: dict[str, list[AssignedModel]] = {device: [] for device in ids}
     found: dict[tuple[str, int], tuple[BlobRef, confidential.Offer | None]] = {}
+    patched: _Patched = {}
     for item in await wanted(session, ids):
         release = (item.model, item.release)
         if release not in found:
@@ -95,6 +104,8 @@ async def issue(
         assigned = _compose(item, manifest, now_utc)
         if offer is not None:
             assigned = _seal(assigned, offer, context.settings.fleet, known[item.device])
+        else:
+            assigned = await _patch(context, session, assigned, known[item.device], patched)
         shall[item.device].append(assigned)
     issued = {}
     for device in ids:
@@ -246,6 +257,25 @@ def _seal(
         release=assigned.release,
     )
     return msgspec.structs.replace(assigned, transfers=offer.transfers, wrapped_key=wrapped)
+
+
+async def _patch(
+    context: Context,
+    session: AsyncSession,
+    assigned: AssignedModel,
+    device: Device,
+    known: _Patched,
+) -> AssignedModel:
+    """Offer patches against what the device runs; many devices run the same."""
+    former = patches.running(devices.read_report(device), assigned.model)
+    wanted = (assigned.model, assigned.release, assigned.variant)
+    if (wanted, former) not in known:
+        model, release, variant = wanted
+        known[wanted, former] = await patches.find(
+            context, session, model=model, release=release, variant=variant, former=former
+        )
+    offers = patches.suitable(known[wanted, former], devices.read_inventory(device))
+    return msgspec.structs.replace(assigned, transfers=offers)
 
 
 async def _find_manifest(

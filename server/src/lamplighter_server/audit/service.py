@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lamplighter_server.actor import Actor
 from lamplighter_server.audit import repository
 from lamplighter_server.audit.capture import append
-from lamplighter_server.audit.chain import Head, Line, sign_head
+from lamplighter_server.audit.chain import Entry, Head, Line, sign_head
 from lamplighter_server.audit.models import AuditHead, AuditLine
 from lamplighter_server.context import Context
 
@@ -40,6 +40,21 @@ def note(
         details: Particulars, JSON; no secret, not even a wrong one.
     """
     context.notes.add(str(actor), action, subject, details)
+
+
+async def record(
+    session: AsyncSession, actor: Actor, action: str, subject: str, details: dict[str, Any]
+) -> None:
+    """Write a line about something that happened elsewhere, with the transaction that is under way.
+
+    Args:
+        session: Whose transaction.
+        actor: Who did it.
+        action: What was done, such as `erased`.
+        subject: What it was done to, such as `dataset/...`.
+        details: Particulars, JSON without secrets.
+    """
+    await session.run_sync(append, [Entry(str(actor), action, subject, None, details)])
 
 
 async def tick(context: Context) -> None:

@@ -4,8 +4,9 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.addresses import address_of
 from lamplighter_server.claims import service
-from lamplighter_server.devices.door import address_of, read_enrolment
+from lamplighter_server.devices.enrolment import read_enrolment
 from lamplighter_server.edge import ContextDep, SessionDep
 from lamplighter_server.errors import answer
 

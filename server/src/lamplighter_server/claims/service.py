@@ -17,6 +17,7 @@ from lamplighter_server.context import Context
 from lamplighter_server.devices import enrolment
 from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
+from lamplighter_server.devices.own_key import own_key
 from lamplighter_server.people.access import FLEET, Scope, covers
 from lamplighter_server.pki.certificates import read_request
 
@@ -78,15 +79,16 @@ async def ask(
 
     Raises:
         LamplighterError: INVITATION_INVALID, MESSAGE_MALFORMED, NAME_INVALID, ENROLMENT_FULL,
-            DEVICE_REJECTED, or INVITATION_USED if the approval holds no longer.
+            SIGNATURE_INVALID, DEVICE_REJECTED, or INVITATION_USED if the approval holds no longer.
     """
     now_utc = context.clock()
     claim = await session.get(Claim, enrolment.digest(request.token))
     if claim is None:
         raise LamplighterError("INVITATION_INVALID", "The claim is unknown.")
-    public = read_request(request.csr_pem, request.device)
-    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    key = fingerprint(request.device, der, request.agreement_public)
+    certified = read_request(request.csr_pem, request.device)
+    public = own_key(request, certified, context.settings.fleet)
+    publics = [_der(certified), request.agreement_public]
+    key = fingerprint(request.device, *publics, *([_der(public)] if public != certified else []))
     await _forget_old(session, now_utc)
     row = await session.get(PendingDevice, key)
     if row is None:
@@ -202,6 +204,10 @@ async def _forget_old(session: AsyncSession, now_utc: datetime) -> None:
             )
         )
     )
+
+
+def _der(key: dsse.PublicKey) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _describe(inventory: Inventory) -> str:

@@ -8,7 +8,9 @@ from lamplighter_server import __version__
 from lamplighter_server.alerts.commands import app as alert
 from lamplighter_server.audit.commands import app as audit
 from lamplighter_server.broker.commands import app as broker
+from lamplighter_server.carried.commands import export
 from lamplighter_server.cli.up import up
+from lamplighter_server.data.commands import app as data
 from lamplighter_server.demo.commands import demo
 from lamplighter_server.devices.commands import app as device
 from lamplighter_server.drift.commands import app as drift
@@ -35,7 +37,9 @@ app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.add_typer(keys, name="keys")
 device.command()(provenance)
+device.command()(export)
 app.add_typer(device, name="device")
+app.add_typer(data, name="data")
 app.add_typer(model, name="model")
 app.add_typer(rollout, name="rollout")
 app.add_typer(alert, name="alert")

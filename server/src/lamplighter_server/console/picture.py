@@ -184,7 +184,8 @@ def _row(device: DeviceView) -> Row:
     for run in runs:
         words += [run.item.model, f"{run.item.model}@{run.item.release}", lamps.WORDS[run.running]]
         words += [lamps.WORDS[run.attempt]] if run.attempt else []
-        words += [run.item.failure.code] if run.item.failure else []
+        causes = (run.item.failure, run.item.waiting)
+        words += [cause.code for cause in causes if cause is not None]
     return Row(
         device=device,
         link=link,

@@ -31,12 +31,17 @@ DRIFT_INTERVAL_S: Final = 4
 READ_INTERVAL_S: Final = 0.05
 POLL_INTERVAL_S: Final = 0.2
 
+#: The agents' own file: a story of a minute wants to see more than a board in the field tells,
+#: and takes this machine as it finds it.
+AGENT_CONFIG: Final = (
+    "vitals_interval_s = 10\nkeepalive_s = 30\nmin_free_disk_mb = 0\nmin_free_memory_mb = 0\n"
+)
 #: Two seconds of probation; nobody reads a meter before the first release is there.
 HEALTH: Final = HealthPolicy(
     probation_s=2.0,
     probation_max_s=30.0,
     latency_p99_budget_ms=500.0,
-    output_shift_max=0.4,
+    output_shift_max=0.3,
     output_shift_min_requests=60,
 )
 #: Later releases must prove themselves on live readings before they are committed.
@@ -105,7 +110,9 @@ class Stage:
 
     def start_agent(self, name: str) -> None:
         """Start the agent of an enrolled device."""
-        command = ["-m", "lamplighter_agent", "run", "--serve-port"]
+        config = self.folder / "devices" / "agent.toml"
+        config.write_text(AGENT_CONFIG)
+        command = ["-m", "lamplighter_agent", "run", "--config", str(config), "--serve-port"]
         self._run(name, [*command, str(free_port()), "--data-dir", str(self.data_dir(name))])
 
     def _run(self, name: str, arguments: list[str]) -> None:

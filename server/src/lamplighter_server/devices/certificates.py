@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lamplighter_protocol import dsse
+from lamplighter_protocol.canonical import sha256
 from lamplighter_server.devices.models import Certificate
 from lamplighter_server.pki.revocation import Revoked
 
@@ -30,8 +32,29 @@ def record(session: AsyncSession, device: str, certificate: x509.Certificate) ->
             device=device,
             expires_utc=certificate.not_valid_after_utc,
             revoked_utc=None,
+            key_sha256=sha256(
+                certificate.public_key().public_bytes(
+                    Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+                )
+            ),
         )
     )
+
+
+async def was_certified(session: AsyncSession, device: str, key: dsse.PublicKey) -> bool:
+    """Whether a device ever had a certificate for a key."""
+    query = select(Certificate.serial).where(
+        Certificate.device == device, Certificate.key_sha256 == dsse.key_id(key)
+    )
+    return (await session.scalars(query.limit(1))).first() is not None
+
+
+async def find_holder(session: AsyncSession, certificate: x509.Certificate) -> str | None:
+    """The device to which a certificate was issued; None if it is revoked, or no device's own."""
+    query = select(Certificate.device).where(
+        Certificate.serial == serial(certificate), Certificate.revoked_utc.is_(None)
+    )
+    return (await session.scalars(query)).one_or_none()
 
 
 async def revoke_all(session: AsyncSession, device: str, now_utc: datetime) -> None:

@@ -6,22 +6,17 @@ from collections.abc import AsyncIterator
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from lamplighter_protocol.enrolment import EnrolmentRequest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.renewal import claimed_device
 from lamplighter_server.actor import Actor
-from lamplighter_server.addresses import network_of
+from lamplighter_server.addresses import address_of, network_of
 from lamplighter_server.database import ACTOR
 from lamplighter_server.devices import enrolment, renewal, service
 from lamplighter_server.devices.refusals import Refusals
 from lamplighter_server.edge import ContextDep, SessionDep
+from lamplighter_server.pki.shown import shown_certificate
 
 router = APIRouter(prefix="/api/v1/enrol", tags=["enrolment"])
-
-
-def address_of(request: Request) -> str:
-    """Who asks, as far as the network tells."""
-    return request.client.host if request.client else ""
 
 
 async def slow_down(request: Request) -> AsyncIterator[None]:
@@ -31,14 +26,20 @@ async def slow_down(request: Request) -> AsyncIterator[None]:
         LamplighterError: ENROLMENT_THROTTLED.
     """
     refusals: Refusals = request.app.state.refusals
-    network = network_of(address_of(request))
-    refusals.check(network, time.monotonic())
+    caller = _caller(request)
+    refusals.check(caller, time.monotonic())
     try:
         yield
     except LamplighterError as error:
         if not error.retryable:
-            refusals.count(network, time.monotonic())
+            refusals.count(caller, time.monotonic())
         raise
+
+
+def _caller(request: Request) -> str:
+    """By whom refusals are counted: a board with a certificate answers for no other of its site."""
+    certificate = shown_certificate(request.scope)
+    return f"{certificate.serial_number:x}" if certificate else network_of(address_of(request))
 
 
 @router.get("/ca")
@@ -50,23 +51,9 @@ async def get_ca(context: ContextDep) -> Response:
 @router.post("")
 async def post_enrol(request: Request, context: ContextDep, session: SessionDep) -> Response:
     """Enrol: JSON of EnrolmentRequest in, JSON of EnrolmentReply out."""
-    body = read_enrolment(await request.body())
+    body = enrolment.read_enrolment(await request.body())
     reply = await enrolment.enrol(context, session, body)
     return Response(msgspec.json.encode(reply), media_type="application/json")
-
-
-def read_enrolment(raw: bytes) -> EnrolmentRequest:
-    """Read what a device without a certificate sends.
-
-    Raises:
-        LamplighterError: MESSAGE_MALFORMED.
-    """
-    try:
-        return msgspec.json.decode(raw, type=EnrolmentRequest)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise LamplighterError(
-            "MESSAGE_MALFORMED", f"The enrolment request is malformed: {error}."
-        ) from error
 
 
 @router.post("/renew")

@@ -20,6 +20,7 @@ from lamplighter_server.assignments import service as assignments
 from lamplighter_server.context import Context
 from lamplighter_server.devices import certificates, clones, service
 from lamplighter_server.devices.models import Device, Invitation
+from lamplighter_server.devices.own_key import own_key
 from lamplighter_server.pki.certificates import read_request
 from lamplighter_server.trust import service as trust
 
@@ -91,6 +92,20 @@ async def word(context: Context, session: AsyncSession, device: str | None) -> t
     return token, enrolment.encode_invitation(invitation)
 
 
+def read_enrolment(raw: bytes) -> enrolment.EnrolmentRequest:
+    """Read what a device without a certificate sends.
+
+    Raises:
+        LamplighterError: MESSAGE_MALFORMED.
+    """
+    try:
+        return msgspec.json.decode(raw, type=enrolment.EnrolmentRequest)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise LamplighterError(
+            "MESSAGE_MALFORMED", f"The enrolment request is malformed: {error}."
+        ) from error
+
+
 async def enrol(
     context: Context, session: AsyncSession, request: enrolment.EnrolmentRequest
 ) -> enrolment.EnrolmentReply:
@@ -100,7 +115,7 @@ async def enrol(
     takes over a name keeps its labels unless the invitation says others.
 
     Raises:
-        LamplighterError: INVITATION_INVALID, INVITATION_USED, MESSAGE_MALFORMED, NAME_INVALID, or
+        LamplighterError: INVITATION_INVALID, INVITATION_USED, what `admit` raises, or
             DEVICE_EXISTS if another board has taken the name since it was given away.
     """
     invitation = await _consume(session, request, context.clock())
@@ -121,13 +136,17 @@ async def admit(
     """Give a board a certificate and its name; who may have them is decided.
 
     Raises:
-        LamplighterError: MESSAGE_MALFORMED or NAME_INVALID.
+        LamplighterError: MESSAGE_MALFORMED, NAME_INVALID, or SIGNATURE_INVALID if its own key did
+            not sign for the key of its signing request.
     """
     now_utc = context.clock()
     known = await service.find(session, request.device)
-    public = read_request(request.csr_pem, request.device)
+    certified = read_request(request.csr_pem, request.device)
+    public = own_key(request, certified, context.settings.fleet)
     lifetime = timedelta(seconds=context.settings.certificate_lifetime_s)
-    certificate = context.authority.issue_device(request.device, public, now_utc, lifetime)
+    certificate = context.authority.issue_device(
+        request.device, certified, now_utc, lifetime, device_key=public
+    )
     pem = certificates.pem(certificate)
     agreement_public, telemetry_key = agree(request)
     await session.merge(

@@ -28,6 +28,7 @@ class Device(Base):
     labels: Mapped[dict[str, str]]
     inventory: Mapped[dict[str, Any]]
     public_key_pem: Mapped[str]
+    """What it signs with; the certificate is for another key if this one is on a token."""
     certificate_serial: Mapped[str]
     certificate_pem: Mapped[str | None]
     """What the authority issued; None for devices that enrolled before it was kept."""
@@ -63,6 +64,8 @@ class Certificate(Base):
     device: Mapped[str] = mapped_column(ForeignKey("device.id"), index=True)
     expires_utc: Mapped[datetime]
     revoked_utc: Mapped[datetime | None]
+    key_sha256: Mapped[str | None]
+    """The key that it is for; None if it was issued before this was noted."""
 
 
 class Invitation(Base):

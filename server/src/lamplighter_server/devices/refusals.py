@@ -30,6 +30,7 @@ class Refusals:
             raise LamplighterError(
                 "ENROLMENT_THROTTLED",
                 f"After so many refusals the next attempt may come in {over * REFILL_S:.0f} s.",
+                retry_after_s=over * REFILL_S,
             )
 
     def count(self, network: str, now_mono: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lamplighter_protocol.reported import ModelReport
+from lamplighter_protocol.reported import Failure, ModelReport
 from lamplighter_server.assignments.models import WantedModel
 from lamplighter_server.devices import service
 from lamplighter_server.devices.models import Device
@@ -32,6 +32,8 @@ class DeviceModelView(BaseModel):
     phase: str | None = None
     """Of the newest attempt."""
     failure: FailureView | None = None
+    waiting: FailureView | None = None
+    """Why the update waits for the board; it goes on by itself."""
     wanted_release: int | None = None
     rollout: str | None = None
 
@@ -58,7 +60,7 @@ def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
     report = service.read_report(device)
     reported = {item.model: item for item in report.models} if report else {}
     shall = {item.model: item for item in wanted if item.device == device.id}
-    problem = report.problem if report else None
+    waiting = report.waiting if report else {}
     return DeviceView(
         id=device.id,
         labels=device.labels,
@@ -67,21 +69,24 @@ def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
         enrolled_utc=device.enrolled_utc,
         inventory=device.inventory,
         clock_synchronised=report.clock_synchronised if report else None,
-        problem=FailureView(code=problem.code, sentence=problem.sentence) if problem else None,
+        problem=_failure_view(report.problem if report else None),
         revoked_utc=device.revoked_utc,
         revoked_reason=device.revoked_reason,
         retired_utc=device.retired_utc,
         models=[
-            _model_view(model, reported.get(model), shall.get(model))
+            _model_view(model, reported.get(model), shall.get(model), waiting.get(model))
             for model in sorted(reported.keys() | shall.keys())
         ],
     )
 
 
 def _model_view(
-    model: str, reported: ModelReport | None, wanted: WantedModel | None
+    model: str,
+    reported: ModelReport | None,
+    wanted: WantedModel | None,
+    waiting: Failure | None,
 ) -> DeviceModelView:
-    shown = DeviceModelView(model=model)
+    shown = DeviceModelView(model=model, waiting=_failure_view(waiting))
     if wanted is not None:
         shown.wanted_release, shown.rollout = wanted.release, wanted.rollout
     if reported is not None and (active := reported.active) is not None:
@@ -89,8 +94,9 @@ def _model_view(
         shown.committed, shown.since_utc = active.committed, active.since_utc
     if reported is not None and (attempt := reported.attempt) is not None:
         shown.attempted_release, shown.phase = attempt.release, attempt.phase
-        if attempt.failure is not None:
-            shown.failure = FailureView(
-                code=attempt.failure.code, sentence=attempt.failure.sentence
-            )
+        shown.failure = _failure_view(attempt.failure)
     return shown
+
+
+def _failure_view(failure: Failure | None) -> FailureView | None:
+    return FailureView(code=failure.code, sentence=failure.sentence) if failure else None

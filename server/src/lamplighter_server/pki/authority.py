@@ -38,8 +38,9 @@ class Authority:
     folder: Path
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
-    _in_use: dict[str, ssl.SSLContext] = field(default_factory=dict)
-    """What shows the server's own leaves, by name; a fresh leaf is loaded into it."""
+    _in_use: dict[tuple[str, bool], ssl.SSLContext] = field(default_factory=dict)
+    """What shows the server's own leaves, by name and whether a certificate is asked for; a fresh
+    leaf is loaded into it."""
 
     @classmethod
     def load_or_create(cls, folder: Path, now_utc: datetime) -> "Authority":
@@ -99,8 +100,9 @@ class Authority:
             certificate_path, key_path = self._paths(name)
             write_durably(key_path, _private_pem(key))
             write_durably(certificate_path, _pem(leaf))
-            if (shown := self._in_use.get(name)) is not None:
-                shown.load_cert_chain(certificate_path, key_path)
+            for (shown, _), tls in self._in_use.items():
+                if shown == name:
+                    tls.load_cert_chain(certificate_path, key_path)
 
     def is_own_due(self, now_utc: datetime) -> bool:
         """Whether this server's leaves have to be made anew."""
@@ -123,9 +125,15 @@ class Authority:
         return True
 
     def issue_device(
-        self, device: str, public_key: dsse.PublicKey, now_utc: datetime, lifetime: timedelta
+        self,
+        device: str,
+        public_key: dsse.PublicKey,
+        now_utc: datetime,
+        lifetime: timedelta,
+        *,
+        device_key: dsse.PublicKey | None = None,
     ) -> x509.Certificate:
-        """A client certificate whose common name is the device's id."""
+        """A client certificate whose common name is the device's id, and who signs for it."""
         return build_leaf(
             self.certificate,
             self.key,
@@ -133,23 +141,31 @@ class Authority:
             public_key=public_key,
             now_utc=now_utc,
             lifetime=lifetime,
+            device_key=device_key if device_key != public_key else None,
         )
 
-    def server_tls(self) -> ssl.SSLContext:
-        """How the devices' door shows itself, with fresh leaves as they come."""
-        if SERVER not in self._in_use:
+    def server_tls(self, *, asks: bool = False) -> ssl.SSLContext:
+        """How a door shows itself, with fresh leaves as they come.
+
+        Args:
+            asks: Whether clients may show a certificate, which must be ours then.
+        """
+        if (SERVER, asks) not in self._in_use:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(*self.server_paths)
-            self._in_use[SERVER] = tls
-        return self._in_use[SERVER]
+            if asks:
+                tls.load_verify_locations(self.ca_path)
+                tls.verify_mode = ssl.CERT_OPTIONAL  # a board that enrols or renews has none
+            self._in_use[SERVER, asks] = tls
+        return self._in_use[SERVER, asks]
 
     def client_tls(self, name: str) -> ssl.SSLContext:
         """How one of the server's own identities connects to the broker, as `server_tls`."""
-        if name not in self._in_use:
+        if (name, True) not in self._in_use:
             tls = ssl.create_default_context(cafile=str(self.ca_path))
             tls.load_cert_chain(*self._paths(name))
-            self._in_use[name] = tls
-        return self._in_use[name]
+            self._in_use[name, True] = tls
+        return self._in_use[name, True]
 
     def impersonate(self, device: str, now_utc: datetime) -> ssl.SSLContext:
         """How the server connects in the place of a device, once, to end its session."""

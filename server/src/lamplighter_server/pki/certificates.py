@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lamplighter_protocol import dsse
+from lamplighter_protocol.certificates import name_of_key
 from lamplighter_protocol.errors import LamplighterError
 
 AUTHORITY_LIFETIME: Final = timedelta(days=3650)
@@ -48,8 +49,12 @@ def build_leaf(
     now_utc: datetime,
     lifetime: timedelta,
     hosts: tuple[str, ...] = (),
+    device_key: dsse.PublicKey | None = None,
 ) -> x509.Certificate:
-    """A client certificate, or with `hosts` (names or addresses) a server certificate."""
+    """A client certificate, or with `hosts` (names or addresses) a server certificate.
+
+    With `device_key` it names the key that its device signs with, which TLS cannot use.
+    """
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
         _builder(_name(common_name), authority.subject, public_key, now_utc, lifetime)
@@ -61,9 +66,11 @@ def build_leaf(
             critical=False,
         )
     )
-    if hosts:
-        names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        builder = builder.add_extension(names, critical=False)
+    names = [_general_name(host) for host in hosts]
+    if device_key is not None:
+        names.append(name_of_key(device_key))
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(authority_key, hashes.SHA256())
 
 

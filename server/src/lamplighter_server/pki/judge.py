@@ -7,6 +7,7 @@ from cryptography.x509.oid import NameOID
 
 from lamplighter_protocol import dsse
 from lamplighter_protocol.canonical import sha256
+from lamplighter_protocol.certificates import speaks_for
 from lamplighter_protocol.errors import LamplighterError
 
 
@@ -28,13 +29,20 @@ def digest(certificate: x509.Certificate) -> str:
 
 
 def check_issued(
-    certificate: x509.Certificate, authority: x509.Certificate, device: str
+    certificate: x509.Certificate, authority: x509.Certificate, device: str, device_key_pem: str
 ) -> dsse.PublicKey:
-    """The key that an authority has certified for a device; its dates are not looked at.
+    """The key with which a device signs, as an authority has certified; dates are not looked at.
+
+    Args:
+        certificate: What the device connects with.
+        authority: Who has issued it.
+        device: Its name.
+        device_key_pem: The key that it is said to sign with; empty for the certificate's own.
 
     Raises:
         LamplighterError: SIGNATURE_INVALID if the authority did not issue it, TRUST_REFUSED if it
-            is not the device's, MESSAGE_MALFORMED if its key is of another kind than ours.
+            is not the device's or names another key, MESSAGE_MALFORMED if the key is of another
+            kind than ours.
     """
     try:
         certificate.verify_directly_issued_by(authority)
@@ -46,4 +54,9 @@ def check_issued(
     if names != [device]:
         raise LamplighterError("TRUST_REFUSED", f"The certificate is of {names}, not {device}.")
     pem = certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return dsse.load_public(pem.decode())
+    key = dsse.load_public(device_key_pem or pem.decode())
+    if not speaks_for(certificate, key):
+        raise LamplighterError(
+            "TRUST_REFUSED", f"The certificate does not let this key sign for {device}."
+        )
+    return key

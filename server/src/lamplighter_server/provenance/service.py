@@ -55,6 +55,7 @@ async def collect(context: Context, session: AsyncSession, name: str) -> Provena
         assignment=assigned.envelope,
         report=envelope,
         certificate_pem=device.certificate_pem,
+        device_key_pem=device.public_key_pem,
         ca_pem=context.authority.ca_pem,
         releases=tuple(
             [

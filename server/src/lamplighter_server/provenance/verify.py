@@ -98,7 +98,7 @@ def _check_certificate(provenance: Provenance, pins: Pins) -> tuple[dsse.PublicK
             raise LamplighterError("TRUST_REFUSED", "It is not the authority that you trust.")
     with link("certificate"):
         certificate = read_certificate(provenance.certificate_pem)
-        key = check_issued(certificate, authority, provenance.device)
+        key = check_issued(certificate, authority, provenance.device, provenance.device_key_pem)
     facts = {
         "device": provenance.device,
         "serial": f"{certificate.serial_number:x}",

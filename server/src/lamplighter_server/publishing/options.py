@@ -23,7 +23,11 @@ KeysDir = Annotated[
 
 
 class Asker:
-    """Secrets by name, each from its environment variable or asked once without an echo."""
+    """Secrets by name, each from its environment variable or asked once without an echo.
+
+    Args:
+        confirm: Ask twice for the passphrase of keys that are made; a PIN exists already.
+    """
 
     def __init__(self, *, confirm: bool = False) -> None:
         self._confirm = confirm
@@ -37,7 +41,10 @@ class Asker:
                 given
                 if given is not None
                 else typer.prompt(
-                    name.capitalize(), hide_input=True, confirmation_prompt=self._confirm, err=True
+                    name.capitalize() if name == "passphrase" else name.upper(),
+                    hide_input=True,
+                    confirmation_prompt=self._confirm and name == "passphrase",
+                    err=True,
                 )
             )
         return self._known[name]

@@ -92,7 +92,7 @@ def sign(metadata: Metadata[Any], signer: Signer) -> None:
     """Add a signature to metadata, and see that it is one.
 
     Raises:
-        LamplighterError: SIGNER_UNAVAILABLE.
+        LamplighterError: SIGNER_UNAVAILABLE or TOKEN_PIN_WRONG.
     """
     with _signer_errors(f"The key {signer.public_key.keyid}"):
         signature = metadata.sign(signer, append=True)
@@ -106,7 +106,7 @@ def import_key(uri: str, secrets: Secrets) -> tuple[str, Key]:
         The full URI under which the key is opened later, and the public key.
 
     Raises:
-        LamplighterError: SIGNER_UNAVAILABLE, KEY_MISSING or PASSPHRASE_WRONG.
+        LamplighterError: SIGNER_UNAVAILABLE, KEY_MISSING, PASSPHRASE_WRONG or TOKEN_PIN_WRONG.
     """
     scheme = uri.partition(":")[0]
     if scheme not in _IMPORTERS:
@@ -158,6 +158,7 @@ def _signer_errors(uri: str) -> Iterator[None]:
             "SIGNER_UNAVAILABLE", f"{error} Install it: pip install 'securesystemslib[{extra}]'."
         ) from error
     except Exception as error:
-        raise LamplighterError(
-            "SIGNER_UNAVAILABLE", f"{uri} cannot be used: {type(error).__name__}: {error}."
-        ) from error
+        cause = error.__cause__ or error  # python-tuf wraps what a signer says
+        said = f"{type(cause).__name__} {cause}".strip()
+        code = "TOKEN_PIN_WRONG" if said.startswith("Pin") else "SIGNER_UNAVAILABLE"
+        raise LamplighterError(code, f"{uri} cannot be used: {said}.") from error

@@ -128,8 +128,8 @@ def _silence(report: Reported | None, assigned: Generation, target: Target) -> s
     """Why a deadline passed, as far as the device has said anything."""
     if report is None:
         return "it has never reported"
-    if report.problem is not None:
-        return f"not done by its deadline; {report.problem.code}: {report.problem.sentence}"
+    if (cause := report.waiting.get(target.model) or report.problem) is not None:
+        return f"not done by its deadline; {cause.code}: {cause.sentence}"
     if not _answers(report.generation, assigned):
         return f"silent past its deadline; its last report is of {report.at_utc:%Y-%m-%d %H:%M:%S}Z"
     attempt = _attempt(report, target, assigned)

@@ -22,6 +22,7 @@ class PlaceView(BaseModel):
     wave: int
     state: str
     reason: str
+    """Why it has this state; while it is open, why the device waits."""
     site: str | None
     previous_release: int | None
     generation: str | None
@@ -123,7 +124,7 @@ def _place(row: Rollout, place: RolloutDevice, device: Device) -> PlaceView:
         device=place.device,
         wave=place.wave,
         state=place.state,
-        reason=place.reason,
+        reason=place.reason or _waits(row, place, device),
         site=device.labels.get("site"),
         previous_release=place.previous_release,
         generation=str(generation) if generation is not None else None,
@@ -132,6 +133,13 @@ def _place(row: Rollout, place: RolloutDevice, device: Device) -> PlaceView:
         phase=attempt.phase if attempt is not None else None,
         timings_s=attempt.timings_s if attempt is not None else {},
     )
+
+
+def _waits(row: Rollout, place: RolloutDevice, device: Device) -> str:
+    """What the device says holds the update back."""
+    report = devices.read_report(device) if place.state == "assigned" else None
+    cause = report.waiting.get(row.model) if report is not None else None
+    return f"waits, {cause.code}: {cause.sentence}" if cause is not None else ""
 
 
 def _attempt(row: Rollout, device: Device) -> Attempt | None:

@@ -53,6 +53,12 @@ async def save_progress(
     )
 
 
+async def find_devices(session: AsyncSession, model: str, release: int) -> Sequence[str]:
+    """The devices with windows of a release."""
+    query = select(WindowRow.device).where(WindowRow.model == model, WindowRow.release == release)
+    return (await session.scalars(query.distinct())).all()
+
+
 async def find_windows(session: AsyncSession, wanted: Selection) -> Sequence[WindowRow]:
     """The windows of active models, in order of their start."""
     query = select(WindowRow).where(WindowRow.mode == "active")

@@ -92,6 +92,11 @@ async def windows(session: AsyncSession, wanted: Selection) -> Sequence[WindowRo
     return await repository.find_windows(session, wanted)
 
 
+async def find_devices(session: AsyncSession, model: str, release: int) -> Sequence[str]:
+    """The devices that have ever counted a window with a release."""
+    return await repository.find_devices(session, model, release)
+
+
 async def merged(
     context: Context,
     session: AsyncSession,

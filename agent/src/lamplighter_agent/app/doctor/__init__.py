@@ -1,0 +1,1 @@
+"""`lamplighter-agent doctor`: looks at everything that the agent needs, and says what to do."""

@@ -1,0 +1,1 @@
+"""Patches between releases: made once, offered to devices that hold the former release."""
