@@ -1,11 +1,8 @@
-import warnings
-
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.neighbors import NearestCentroid
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.converters.conftest import Arrays
@@ -13,7 +10,6 @@ from tests.converters.conftest import Arrays
 from lamplighter_converters.estimators.convert import to_onnx
 from lamplighter_converters.estimators.inputs import Inputs
 from lamplighter_converters.session import run
-from lamplighter_protocol.errors import LamplighterError
 
 
 @pytest.mark.parametrize(
@@ -33,20 +29,3 @@ def test_the_graph_answers_as_the_estimator(estimator: BaseEstimator, digits: Ar
 
 def test_the_same_estimator_gives_the_same_bytes(network: Pipeline, network_onnx: bytes) -> None:
     assert to_onnx(network, Inputs.matrix("image", 64)) == network_onnx
-
-
-@pytest.mark.parametrize(
-    "estimator",
-    [LinearRegression(), LogisticRegression(), NearestCentroid(), StandardScaler()],
-    ids=["regressor", "not fitted", "no probabilities", "no classifier"],
-)
-def test_what_cannot_be_served_is_refused_with_the_reason(
-    estimator: BaseEstimator, digits: Arrays
-) -> None:
-    if not isinstance(estimator, LogisticRegression):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # some pixels are constant
-            estimator.fit(*digits)
-    with pytest.raises(LamplighterError) as refused:
-        to_onnx(estimator, Inputs.matrix("image", 64))
-    assert refused.value.code == "CONVERSION_REFUSED"

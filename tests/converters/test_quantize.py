@@ -5,9 +5,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 from tests.converters.conftest import Arrays
 
-from lamplighter_converters import parity
 from lamplighter_converters.estimators.convert import to_onnx
 from lamplighter_converters.estimators.inputs import Inputs
+from lamplighter_converters.parity.answers import ask_estimator, read_answers
+from lamplighter_converters.parity.compare import Tolerance, compare, require
 from lamplighter_converters.quantize.int8 import to_int8
 from lamplighter_converters.session import run
 from lamplighter_protocol.errors import LamplighterError
@@ -21,14 +22,8 @@ def test_int8_keeps_the_labels_and_answers_each_row_alike_in_any_batch(
     quantized = to_int8(network_onnx, {"image": images})
     assert network_onnx == before
     answers = run(quantized, {"image": images})
-    probabilities = network.predict_proba(images)
-    found = parity.compare(
-        "int8",
-        labels=answers["label"],
-        probabilities=answers["probabilities"],
-        reference=(network.predict(images), probabilities),
-    )
-    parity.require(found, min_agreement=0.97, max_abs_difference=1.0)
+    found = compare("int8", read_answers("classification", answers), ask_estimator(network, images))
+    require(found, Tolerance(min_agreement=0.97, max_error=1.0))
     alone = [run(quantized, {"image": images[row : row + 1]})["label"][0] for row in range(50)]
     assert alone == answers["label"][:50].tolist()
 

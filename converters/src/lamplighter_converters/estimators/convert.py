@@ -1,6 +1,7 @@
 """scikit-learn to ONNX. The same estimator gives the same bytes."""
 
 import warnings
+
 from skl2onnx import convert_sklearn
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.base import BaseEstimator

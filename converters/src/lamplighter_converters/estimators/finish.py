@@ -69,7 +69,8 @@ def _rename(model: ModelProto, served: dict[str, str]) -> None:
     names = {"": "", **{value.name: value.name for value in model.graph.input}, **served}
 
     def rename(name: str) -> str:
-        return names.setdefault(name, f"v{len(names)}")
+        served_as: str = names.setdefault(name, f"v{len(names)}")
+        return served_as
 
     def visit(graph: GraphProto) -> None:
         for values in (graph.input, graph.initializer, graph.output, graph.value_info):

@@ -26,8 +26,8 @@ def prepare_histogram(estimator: Any) -> None:  # noqa: ANN401 - no common base 
             tree.nodes["num_threshold"] = at_most_float32(tree.nodes["num_threshold"])
     convert = get_converter(get_model_alias(type(estimator)))
     # The converter asks the model itself first: its documented way for models of others.
-    estimator.onnx_converter = lambda: lambda scope, operator, container: convert(
-        scope, operator, _PlainNumbers(container)
+    estimator.onnx_converter = lambda: (
+        lambda scope, operator, container: convert(scope, operator, _PlainNumbers(container))
     )
 
 

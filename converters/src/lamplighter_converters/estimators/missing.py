@@ -1,5 +1,6 @@
 """Which way a missing value takes in a tree: the converter forgets it."""
 
+import itertools
 from typing import Any, Final
 
 import numpy as np
@@ -42,7 +43,7 @@ def _direct(node: NodeProto, ways: dict[bytes, Array]) -> None:
     thresholds = np.array(found["nodes_values"], np.float32)
     tracks = np.array(found.get(_TRACKS, np.zeros(len(trees))), np.int64)
     cuts = [0, *(np.flatnonzero(np.diff(trees)) + 1).tolist(), len(trees)]
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         way = ways.get(_key(features[start:end], thresholds[start:end]))
         if way is not None:
             tracks[start:end] = way

@@ -13,7 +13,6 @@ from lamplighter_converters.estimators.histogram import prepare_histogram
 from lamplighter_protocol.errors import LamplighterError
 
 
-
 def parts(estimator: Any) -> Iterator[Any]:  # noqa: ANN401 - pipelines nest in lists and tuples
     """An estimator and all fitted ones inside it."""
     if isinstance(estimator, BaseEstimator):

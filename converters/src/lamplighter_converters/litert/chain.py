@@ -123,9 +123,7 @@ def _back(
         raise refused("The graph goes round in a circle")
 
 
-def _doubled(
-    node: NodeProto, producers: dict[str, NodeProto], constants: dict[str, Array]
-) -> str:
+def _doubled(node: NodeProto, producers: dict[str, NodeProto], constants: dict[str, Array]) -> str:
     """The score s of Concat(1 - s, s) or Concat(-s, s)."""
     other, score = node.input
     made = producers.get(other)

@@ -65,7 +65,9 @@ def forward(layer: Layer, values: Array) -> Array:
             size = layer.size or (values.shape[1], values.shape[2])
             outside = -np.inf if layer.kind == "max" else np.nan
             windows = _windows(values, size, layer.stride, layer.padding, outside)
-            reduced = windows.max((-2, -1)) if layer.kind == "max" else np.nanmean(windows, (-2, -1))
+            reduced = (
+                windows.max((-2, -1)) if layer.kind == "max" else np.nanmean(windows, (-2, -1))
+            )
             return np.asarray(reduced)
         case Flatten():
             ordered = values.transpose(0, 3, 1, 2) if layer.transposed else values

@@ -129,7 +129,7 @@ class _Reader:
             raise refused(f"{step.kind} is not rows times one matrix of constants")
         if found.get("transA", 0) or found.get("alpha", 1) != 1 or found.get("beta", 1) != 1:
             raise refused("Gemm has factors or turns its input")
-        weights = np.float64(weights.T if found.get("transB", 0) else weights)
+        weights = np.asarray(weights.T if found.get("transB", 0) else weights, np.float64)
         bias = np.zeros(weights.shape[1])
         if len(step.constants) > 2 and step.constants[2] is not None:
             bias = bias + np.float64(step.constants[2]).reshape(-1)
@@ -172,7 +172,11 @@ class _Reader:
 
     def _function(self, function: Function) -> None:
         last = self.layers[-1] if self.layers else None
-        if isinstance(last, (Dense, Conv)) and last.clip == "none" and function in {"relu", "relu6"}:
+        if (
+            isinstance(last, (Dense, Conv))
+            and last.clip == "none"
+            and function in {"relu", "relu6"}
+        ):
             self.layers[-1] = replace(last, clip="relu" if function == "relu" else "relu6")
         else:
             self._append(Apply(function))
@@ -196,7 +200,9 @@ class _Reader:
         wide, depth = self._values.ndim, self._values.shape[-1]
         channels_at = 1 if wide == 2 else value.ndim - 3
         others = [size for at, size in enumerate(value.shape) if at != channels_at]
-        if value.size == 1 or (value.size == depth and (set(others) <= {1} or value.ndim == 1 == wide - 1)):
+        if value.size == 1 or (
+            value.size == depth and (set(others) <= {1} or value.ndim == 1 == wide - 1)
+        ):
             return np.broadcast_to(np.float64(value).ravel(), (depth,)).copy()
         raise refused("Arithmetic with other than one number for each feature")
 

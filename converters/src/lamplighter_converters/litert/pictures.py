@@ -21,9 +21,9 @@ def conv(step: Step, shape: tuple[int, ...]) -> Conv:
     out, within, height, width = weights.shape
     groups = int(step.attributes.get("group", 1))
     bias = step.constants[2] if len(step.constants) > 2 else None
-    bias = np.zeros(out) if bias is None else np.float64(bias)
+    bias = np.zeros(out) if bias is None else np.asarray(bias, np.float64)
     stride, padding = _places(step, shape, (height, width))
-    weights = np.float64(weights)
+    weights = np.asarray(weights, np.float64)
     if groups == 1 and within == shape[2]:
         return Conv(weights.transpose(2, 3, 1, 0), bias, stride, padding)
     if groups == out == shape[2] and within == 1:

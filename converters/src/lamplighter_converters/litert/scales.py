@@ -49,7 +49,9 @@ def of_output(layer: Layer, before: Scale, values: Array) -> Scale:
 
 def of_weights(weights: Array, axis: int | None) -> tuple[Array, Scale]:
     """Weights as int8 and their scale, or scales along an axis."""
-    others = None if axis is None else tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
+    others = (
+        None if axis is None else tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
+    )
     largest = np.abs(weights).max(axis=others, keepdims=True)
     scale = np.where(largest == 0, 1.0, largest / 127).astype(np.float32).astype(np.float64)
     stored = np.clip(np.round(weights / scale), -127, 127).astype(np.int8)

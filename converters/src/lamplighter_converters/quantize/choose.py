@@ -1,13 +1,13 @@
 """Which form of int8 a model gets, if any: measured, within what was declared, or float.
 
 What was measured on one kind of processor decides for that kind. A choice is recorded, so that a
-release can be built again without measuring again: `apply` takes what `choose` found.
+release can be built again without measuring again.
 """
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -15,24 +15,31 @@ import numpy as np
 from lamplighter_converters.estimators.task import Task
 from lamplighter_converters.parity.answers import Array, read_answers
 from lamplighter_converters.parity.compare import Parity, Tolerance, compare, require
-from lamplighter_converters.quantize.int8 import to_dynamic_int8, to_int8
 from lamplighter_converters.quantize.latency import latency_ratios
-from lamplighter_converters.session import OnnxSession
 from lamplighter_protocol.errors import LamplighterError
 
 Recipe = Literal["float", "static", "static-per-channel", "dynamic"]
 Tensors = Mapping[str, Array]
 _ALONE_ROWS: Final = 32
 
-INT8: Final[dict[Recipe, Callable[[bytes, Tensors], bytes]]] = {
-    "static": to_int8,
-    "static-per-channel": lambda raw, rows: to_int8(raw, rows, per_channel=True),
-    "dynamic": lambda raw, _: to_dynamic_int8(raw),
-}
+
+class Session(Protocol):
+    """A loaded model of either runtime."""
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """The outputs by name."""
+        ...
+
+
+class Form(msgspec.Struct, frozen=True):
+    """A model by one recipe: its file, and the same loaded."""
+
+    raw: bytes
+    session: Session
 
 
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
-    """When int8 pays; ratios to the float model."""
+    """When int8 pays; ratios to the float model of the same runtime."""
 
     max_latency_ratio: float = 1.0
     max_size_ratio: float = 0.9
@@ -62,66 +69,48 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
 
 
-def apply(recipe: Recipe, raw: bytes, calibration: Tensors) -> bytes:
-    """The model by a recipe; the same input gives the same bytes.
-
-    Raises:
-        LamplighterError: CONVERSION_REFUSED with the reason.
-    """
-    return raw if recipe == "float" else INT8[recipe](raw, calibration)
-
-
 def choose(
-    raw: bytes,
+    base: Form,
+    forms: Mapping[Recipe, Form | LamplighterError],
     *,
     task: Task,
-    calibration: Tensors,
     held_out: Tensors,
     tolerance: Tolerance,
-    goal: Goal | None = None,
+    goal: Goal,
 ) -> Choice:
-    """Try every recipe against the float model and take what pays, or float with the reason.
+    """Hold every recipe against the float model and take what pays, or float with the reason.
 
     Args:
-        raw: The float model.
+        base: The float model.
+        forms: The same model by other recipes, or why there is none.
         task: What it answers.
-        calibration: Rows to find scales on, by input tensor.
-        held_out: Other rows to compare on.
+        held_out: Rows to compare on, by input tensor.
         tolerance: What a variant may lose against the float model.
         goal: When int8 pays.
-
-    Raises:
-        LamplighterError: CONVERSION_REFUSED if the runtime refuses the float model.
     """
-    goal = goal or Goal()
-    base = OnnxSession(raw)
-    wanted = read_answers(task, base.run(held_out))
+    wanted = read_answers(task, base.session.run(held_out))
+    made = {recipe: form for recipe, form in forms.items() if isinstance(form, Form)}
     one = {name: rows[:1] for name, rows in held_out.items()}
-    candidates: dict[Recipe, Candidate] = {}
-    sessions: dict[Recipe, OnnxSession] = {}
-    for recipe in INT8:
-        try:
-            made = apply(recipe, raw, calibration)
-            session = OnnxSession(made)
-            parity = compare(recipe, read_answers(task, session.run(held_out)), wanted)
-        except LamplighterError as error:
-            candidates[recipe] = Candidate(recipe=recipe, kept_out=error.sentence)
+    ratios = latency_ratios(
+        partial(base.session.run, one),
+        {recipe: partial(form.session.run, one) for recipe, form in made.items()},
+    )
+    candidates = []
+    for recipe, form in forms.items():
+        if isinstance(form, LamplighterError):
+            candidates.append(Candidate(recipe=recipe, kept_out=form.sentence))
             continue
-        sessions[recipe] = session
-        candidates[recipe] = Candidate(
+        answered = read_answers(task, form.session.run(held_out))
+        measured = Candidate(
             recipe=recipe,
             kept_out=None,
-            size_ratio=round(len(made) / len(raw), 3),
-            batch_shift=_batch_shift(session, task, held_out),
-            parity=parity,
+            size_ratio=round(len(form.raw) / len(base.raw), 3),
+            latency_ratio=ratios[recipe],
+            batch_shift=_batch_shift(form.session, task, held_out),
+            parity=compare(recipe, answered, wanted),
         )
-    ratios = latency_ratios(
-        lambda: base.run(one), {name: partial(own.run, one) for name, own in sessions.items()}
-    )
-    for recipe, ratio in ratios.items():
-        measured = msgspec.structs.replace(candidates[recipe], latency_ratio=ratio)
-        candidates[recipe] = judge(measured, tolerance, goal)
-    return decide(tuple(candidates.values()))
+        candidates.append(judge(measured, tolerance, goal))
+    return decide(tuple(candidates))
 
 
 def judge(measured: Candidate, tolerance: Tolerance, goal: Goal) -> Candidate:
@@ -161,14 +150,13 @@ def decide(candidates: tuple[Candidate, ...]) -> Choice:
     return Choice(recipe=recipe, reason=reason, machine=platform.machine(), candidates=candidates)
 
 
-def _batch_shift(session: OnnxSession, task: Task, rows: Tensors) -> float:
+def _batch_shift(session: Session, task: Task, rows: Tensors) -> float:
     """How far answers in a batch lie from the same rows asked alone."""
     few = {name: values[:_ALONE_ROWS] for name, values in rows.items()}
     together = read_answers(task, session.run(few)).numbers
-    alone = np.concatenate(
-        [
-            read_answers(task, session.run({name: values[at : at + 1] for name, values in few.items()})).numbers
-            for at in range(len(together))
-        ]
-    )
-    return float((np.abs(alone - together) / np.maximum(1, np.abs(together))).max())
+    alone = [
+        read_answers(task, session.run({name: values[[at]] for name, values in few.items()}))
+        for at in range(len(together))
+    ]
+    shift = np.abs(np.concatenate([one.numbers for one in alone]) - together)
+    return float((shift / np.maximum(1, np.abs(together))).max())

@@ -23,9 +23,7 @@ _BATCH_ROWS: Final = 50
 _PRODUCTS: Final = frozenset({"MatMul", "Gemm", "Conv"})
 
 
-def to_int8(
-    raw: bytes, calibration: Mapping[str, Array], *, per_channel: bool = False
-) -> bytes:
+def to_int8(raw: bytes, calibration: Mapping[str, Array], *, per_channel: bool = False) -> bytes:
     """Quantize with fixed scales: the answer to a row does not depend on its companions.
 
     Args:

@@ -22,7 +22,9 @@ def latency_ratios(base: Ask, others: Mapping[str, Ask]) -> dict[str, float]:
     for ask in asks.values():
         ask()
     calls = {name: _calls(ask) for name, ask in asks.items()}
-    rounds = [{name: _time_s(ask, calls[name]) for name, ask in asks.items()} for _ in range(ROUNDS)]
+    rounds = [
+        {name: _time_s(ask, calls[name]) for name, ask in asks.items()} for _ in range(ROUNDS)
+    ]
     return {name: _median([times[name] / times[""] for times in rounds]) for name in others}
 
 

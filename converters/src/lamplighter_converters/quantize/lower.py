@@ -27,7 +27,9 @@ def lower(raw: bytes) -> bytes:
     nodes: list[NodeProto] = []
     for number, node in enumerate(graph.node):
         nodes += _lowered(model, node, f"lowered{number}", used) or [node]
-    if len(nodes) == len(graph.node) and all(a is b for a, b in zip(nodes, graph.node, strict=True)):
+    if len(nodes) == len(graph.node) and all(
+        a is b for a, b in zip(nodes, graph.node, strict=True)
+    ):
         return raw
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
@@ -72,6 +74,4 @@ def _lowered(model: ModelProto, node: NodeProto, name: str, used: set[str]) -> l
 
 
 def _constant(model: ModelProto, name: str, values: npt.NDArray[Any]) -> None:
-    model.graph.initializer.append(
-        numpy_helper.from_array(np.ascontiguousarray(values), name)
-    )
+    model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
