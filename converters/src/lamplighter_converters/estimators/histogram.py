@@ -9,10 +9,15 @@ from skl2onnx.common._registration import get_converter
 from lamplighter_protocol.errors import LamplighterError
 
 
-def prepare_histogram(estimator: Any) -> None:  # noqa: ANN401 - no common base is public
+def prepare_histogram(estimator: Any, *, scaled: bool) -> None:  # noqa: ANN401 - no public base
     """Make a copy of such an estimator convert right; it is changed in place.
 
-    Its input is float32, so x <= t and x <= (the largest float32 not above t) are the same.
+    Where x is float32, x <= t and x <= (the largest float32 not above t) are the same. Where x was
+    scaled in float64, it is rounded before it is compared, and so must t be: x = t stays x = t.
+
+    Args:
+        estimator: A fitted one.
+        scaled: Whether its input is the result of arithmetic in float64.
 
     Raises:
         LamplighterError: CONVERSION_REFUSED if a tree splits on categories.
@@ -23,7 +28,10 @@ def prepare_histogram(estimator: Any) -> None:  # noqa: ANN401 - no common base 
                 raise LamplighterError(
                     "CONVERSION_REFUSED", "ONNX trees do not split on categories; encode them."
                 )
-            tree.nodes["num_threshold"] = at_most_float32(tree.nodes["num_threshold"])
+            thresholds = tree.nodes["num_threshold"]
+            tree.nodes["num_threshold"] = (
+                thresholds.astype(np.float32) if scaled else at_most_float32(thresholds)
+            )
     convert = get_converter(get_model_alias(type(estimator)))
     # The converter asks the model itself first: its documented way for models of others.
     estimator.onnx_converter = lambda: (

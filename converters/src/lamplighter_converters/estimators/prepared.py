@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 
+from lamplighter_converters.estimators.exact import SCALERS, prepare_scaler
 from lamplighter_converters.estimators.histogram import prepare_histogram
 from lamplighter_protocol.errors import LamplighterError
 
@@ -40,7 +41,10 @@ def prepare(estimator: BaseEstimator) -> BaseEstimator:
         LamplighterError: CONVERSION_REFUSED for what the converter would get wrong in silence.
     """
     prepared = copy.deepcopy(estimator)
-    for part in parts(prepared):
+    all_parts = list(parts(prepared))
+    has_trees = any(hasattr(part, "tree_") or hasattr(part, "_predictors") for part in all_parts)
+    scaled = any(isinstance(part, SCALERS) for part in all_parts)
+    for part in all_parts:
         if isinstance(part, (CountVectorizer, HashingVectorizer)):
             raise LamplighterError(
                 "CONVERSION_REFUSED", "Text is cut into words otherwise in ONNX than in Python."
@@ -48,5 +52,7 @@ def prepare(estimator: BaseEstimator) -> BaseEstimator:
         if isinstance(part, VotingClassifier):
             part.flatten_transform = False  # concerns `transform` only; True is not implemented
         if hasattr(part, "_predictors"):
-            prepare_histogram(part)
+            prepare_histogram(part, scaled=scaled)
+        if has_trees and isinstance(part, SCALERS):
+            prepare_scaler(part)
     return prepared

@@ -10,6 +10,8 @@ from lamplighter_protocol.errors import LamplighterError
 
 #: How many of the worst rows are kept.
 WORST: Final = 5
+#: Variance / squared size below which answers count as constant: well above float32's rounding.
+_CONSTANT: Final = 1e-9
 
 
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +122,9 @@ def _agreement(answered: Answers, wanted: Answers) -> tuple[float, dict[str, int
     if answered.labels is None or wanted.labels is None:
         residual = float(np.square(answered.numbers - wanted.numbers).sum())
         total = float(np.square(wanted.numbers - wanted.numbers.mean(axis=0)).sum())
-        return (1.0 if residual == 0 else max(0.0, 1 - residual / total) if total else 0.0), {}
+        # Answers that hardly differ from row to row are held against their size.
+        total = max(total, _CONSTANT * float(np.maximum(1, np.square(wanted.numbers)).sum()))
+        return max(0.0, 1 - residual / total), {}
     flipped = answered.labels != wanted.labels
     return float(1 - flipped.mean()), _count(wanted.labels[flipped])
 
