@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 from tests.converters.conftest import Arrays
+from tests.converters.families import fitted, missing
 
 from lamplighter_converters.estimators.convert import to_onnx
 from lamplighter_converters.estimators.inputs import Inputs
@@ -36,7 +38,7 @@ def test_int8_is_the_same_bytes_every_time(network_onnx: bytes, digits: Arrays) 
 def test_trees_stay_float_and_the_reason_is_given(digits: Arrays) -> None:
     forest = RandomForestClassifier(n_estimators=3, random_state=1).fit(*digits)
     raw = to_onnx(forest, Inputs.matrix("image", 64))
-    with pytest.raises(LamplighterError, match="no matrix product") as refused:
+    with pytest.raises(LamplighterError, match="Trees stay float") as refused:
         to_int8(raw, {"image": digits[0]})
     assert refused.value.code == "CONVERSION_REFUSED"
 
@@ -52,3 +54,14 @@ def test_hostile_bytes_are_refused_with_a_code(raw: bytes, digits: Arrays) -> No
 def test_a_file_that_the_runtime_refuses_has_a_code(digits: Arrays) -> None:
     with pytest.raises(LamplighterError, match="CONVERSION_REFUSED"):
         run(b"garbage", {"image": digits[0]})
+
+
+def test_rows_with_missing_values_are_no_calibration_and_do_not_hinder_it() -> None:
+    table, name = missing(), "Imputer > Scaler > LogisticRegression"
+    raw, rows = to_onnx(fitted(name), table.inputs), table.inputs.feeds(table.train)
+    complete = {"rows": rows["rows"][np.isfinite(rows["rows"]).all(axis=1)]}
+    assert 0 < len(complete["rows"]) < len(rows["rows"])
+    assert to_int8(raw, rows) == to_int8(raw, complete)
+    answers = read_answers("classification", run(to_int8(raw, rows), rows))
+    found = compare("int8", answers, ask_estimator(fitted(name), table.train))
+    assert found.agreement > 0.9

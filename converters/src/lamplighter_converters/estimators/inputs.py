@@ -20,6 +20,11 @@ _TYPES: Final[dict[Datatype, tuple[Any, Any]]] = {
 }
 
 
+def _lacks_words(values: Array) -> bool:
+    """Whether something is None or NaN, which as text would be a word of its own."""
+    return values.dtype.kind in "Of" and any(one is None or one != one for one in values.flat)
+
+
 class InputTensor(msgspec.Struct, frozen=True):
     """One input of the graph; it takes `width` adjacent columns of a row."""
 
@@ -73,7 +78,10 @@ class Inputs(msgspec.Struct, frozen=True):
         for tensor in self.tensors:
             part = getattr(rows, "iloc", rows)[:, start : start + tensor.width]
             try:
-                found[tensor.name] = np.asarray(part).astype(_TYPES[tensor.datatype][0])
+                values = np.asarray(part)
+                if tensor.datatype == "BYTES" and _lacks_words(values):
+                    raise TypeError("a word is missing; write '', as devices send it")
+                found[tensor.name] = values.astype(_TYPES[tensor.datatype][0])
             except (TypeError, ValueError, OverflowError) as error:
                 raise LamplighterError(
                     "DATA_INVALID", f"Column {tensor.name} is not {tensor.datatype}: {error}."

@@ -3,8 +3,6 @@
 import importlib
 from collections.abc import Mapping
 
-import numpy as np
-
 from lamplighter_converters.session import Array, Outputs
 from lamplighter_protocol.errors import LamplighterError
 
@@ -28,10 +26,16 @@ class LitertSession:
         try:
             self._interpreter = runtime.Interpreter(model_content=raw, num_threads=1)
             self._interpreter.allocate_tensors()
+            inputs = self._interpreter.get_input_details()
+            self._outputs = [
+                (one["name"], one["index"]) for one in self._interpreter.get_output_details()
+            ]
         except (RuntimeError, ValueError) as error:
             raise LamplighterError(
                 "CONVERSION_REFUSED", f"The runtime refuses the model: {error}."
             ) from error
+        self._inputs = {one["name"]: one["index"] for one in inputs}
+        self._shapes = {one["name"]: tuple(one["shape"]) for one in inputs}
 
     def run(self, inputs: Mapping[str, Array]) -> Outputs:
         """The outputs by name.
@@ -41,16 +45,17 @@ class LitertSession:
         """
         own = self._interpreter
         try:
-            for detail in own.get_input_details():
-                values = inputs[detail["name"]]
-                if tuple(detail["shape"]) != values.shape:
-                    own.resize_tensor_input(detail["index"], values.shape)
-            own.allocate_tensors()
-            for detail in own.get_input_details():
-                own.set_tensor(detail["index"], inputs[detail["name"]])
+            shapes = {name: inputs[name].shape for name in self._inputs}
+            if shapes != self._shapes:
+                self._shapes = {}  # unknown if the runtime refuses the new ones
+                for name, index in self._inputs.items():
+                    own.resize_tensor_input(index, shapes[name])
+                own.allocate_tensors()
+                self._shapes = shapes
+            for name, index in self._inputs.items():
+                own.set_tensor(index, inputs[name])
             own.invoke()
-            details = own.get_output_details()
-            return {one["name"]: np.array(own.get_tensor(one["index"])) for one in details}
+            return {name: own.get_tensor(index) for name, index in self._outputs}
         except (KeyError, RuntimeError, ValueError) as error:
             raise LamplighterError(
                 "CONVERSION_REFUSED", f"The runtime refuses the input: {error}."

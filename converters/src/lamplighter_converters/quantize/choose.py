@@ -41,7 +41,8 @@ class Form(msgspec.Struct, frozen=True):
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
     """When int8 pays; ratios to the float model of the same runtime."""
 
-    max_latency_ratio: float = 1.0
+    max_latency_ratio: float = 1.05
+    """Above 1 by what measuring is good for: equally fast and smaller pays."""
     max_size_ratio: float = 0.9
     max_batch_shift: float = 0.01
     """How far an answer may move with the rows that are asked beside it (ADR 8)."""
@@ -146,7 +147,16 @@ def decide(candidates: tuple[Candidate, ...]) -> Choice:
         reason = f"{best.latency_ratio:.2f} of the time and {best.size_ratio:.2f} of the size."
     else:
         recipe = "float"
-        reason = " ".join(f"{one.recipe}: {one.kept_out}" for one in candidates)
+        reasons = dict.fromkeys(str(one.kept_out) for one in candidates)
+        by_reason = {
+            reason: [one.recipe for one in candidates if one.kept_out == reason]
+            for reason in reasons
+        }
+        reason = (
+            next(iter(reasons))
+            if len(reasons) == 1
+            else " ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+        )
     return Choice(recipe=recipe, reason=reason, machine=platform.machine(), candidates=candidates)
 
 

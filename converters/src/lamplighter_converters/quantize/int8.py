@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
 from lamplighter_converters.onnx_bytes import canonical_bytes, parse
@@ -20,6 +21,8 @@ Array = npt.NDArray[Any]
 
 CALIBRATION_ROWS: Final = 500
 _BATCH_ROWS: Final = 50
+#: Severities of the runtime's log.
+_WARNING, _ERROR = 2, 3
 _PRODUCTS: Final = frozenset({"MatMul", "Gemm", "Conv"})
 
 
@@ -28,24 +31,20 @@ def to_int8(raw: bytes, calibration: Mapping[str, Array], *, per_channel: bool =
 
     Args:
         raw: A float ONNX model; it is not changed. Linear models are lowered first.
-        calibration: Typical rows by input tensor, all finite; the first CALIBRATION_ROWS are used.
+        calibration: Typical rows by input tensor; of those that miss no value and are finite, the
+            first CALIBRATION_ROWS are used.
         per_channel: Whether each column of a weight has a scale of its own.
 
     Raises:
         LamplighterError: CONVERSION_REFUSED with the reason.
     """
-    if not calibration or not all(
-        len(rows) and np.isfinite(rows).all()
-        for rows in calibration.values()
-        if rows.dtype.kind == "f"
-    ):
-        raise LamplighterError("CONVERSION_REFUSED", "Calibration needs rows, all of them finite.")
+    complete = _complete(calibration)
     return _quantize(
         raw,
         lambda source, target: quantize_static(
             source,
             target,
-            _Rows(calibration),
+            _Rows(complete),
             op_types_to_quantize=[*sorted(_PRODUCTS), "Add"],
             per_channel=per_channel,
         ),
@@ -61,17 +60,26 @@ def to_dynamic_int8(raw: bytes) -> bytes:
     return _quantize(
         raw,
         lambda source, target: quantize_dynamic(
-            source, target, op_types_to_quantize=sorted(_PRODUCTS)
+            source,
+            target,
+            op_types_to_quantize=sorted(_PRODUCTS),
+            # Of what operators of the other domain give, the quantizer knows no type.
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         ),
     )
 
 
 def _quantize(raw: bytes, quantize: Callable[[Path, Path], None]) -> bytes:
     lowered = lower(raw)
-    if not {node.op_type for node in parse(lowered).graph.node} & _PRODUCTS:
-        raise LamplighterError(
-            "CONVERSION_REFUSED", "The graph holds no matrix product that int8 could shrink."
+    operators = {node.op_type for node in parse(lowered).graph.node}
+    if not operators & _PRODUCTS:
+        has_trees = any(name.startswith("TreeEnsemble") for name in operators)
+        reason = (
+            "Trees stay float: they compare, and int8 would move their thresholds."
+            if has_trees
+            else "The graph holds no matrix product that int8 could shrink."
         )
+        raise LamplighterError("CONVERSION_REFUSED", reason)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         source.write_bytes(lowered)
@@ -82,6 +90,18 @@ def _quantize(raw: bytes, quantize: Callable[[Path, Path], None]) -> bytes:
                 "CONVERSION_REFUSED", f"The graph cannot be quantized: {error}."
             ) from error
         return canonical_bytes(onnx.load(target))
+
+
+def _complete(calibration: Mapping[str, Array]) -> dict[str, Array]:
+    lengths = {len(rows) for rows in calibration.values()}
+    kept = np.ones(min(lengths, default=0), bool)
+    if len(lengths) == 1:
+        for rows in calibration.values():
+            if rows.dtype.kind == "f":
+                kept &= np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))
+    if len(lengths) != 1 or not kept.any():
+        raise LamplighterError("CONVERSION_REFUSED", "Calibration needs rows that are finite.")
+    return {name: rows[kept] for name, rows in calibration.items()}
 
 
 class _Rows(CalibrationDataReader):  # type: ignore[misc] # the library has no types
@@ -100,11 +120,13 @@ class _Rows(CalibrationDataReader):  # type: ignore[misc] # the library has no t
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizer advises on the root logger at every call."""
+    """The quantizer advises on the root logger and its sessions on the runtime's, every time."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
+    onnxruntime.set_default_logger_severity(_ERROR)
     try:
         yield
     finally:
         root.setLevel(level)
+        onnxruntime.set_default_logger_severity(_WARNING)
