@@ -11,7 +11,7 @@ from lamplighter_converters.litert.scales import Scale
 from lamplighter_protocol.errors import LamplighterError
 
 _TYPES: Final = {"float32": "FLOAT32", "int8": "INT8", "int32": "INT32", "int64": "INT64"}
-_IDENTIFIER: Final = b"TFL3"
+IDENTIFIER: Final = b"TFL3"
 
 
 def schema() -> ModuleType:
@@ -118,5 +118,5 @@ class LitertFile:
             code.version = version
             model.operatorCodes.append(code)
         builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), _IDENTIFIER)
+        builder.Finish(model.Pack(builder), IDENTIFIER)
         return bytes(builder.Output())
