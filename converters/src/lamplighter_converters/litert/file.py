@@ -29,6 +29,13 @@ def schema() -> ModuleType:
         ) from error
 
 
+def pack_model(model: Any) -> bytes:  # noqa: ANN401 - a generated class
+    """The bytes of a model of the schema's classes."""
+    builder = importlib.import_module("flatbuffers").Builder(1024)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
 class LitertFile:
     """Collects one graph; the same calls give the same bytes."""
 
@@ -106,7 +113,6 @@ class LitertFile:
 
     def finish(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> bytes:
         """The file."""
-        flatbuffers = importlib.import_module("flatbuffers")
         self._graph.inputs, self._graph.outputs = list(inputs), list(outputs)
         model = self.schema.ModelT()
         model.version, model.subgraphs, model.buffers = 3, [self._graph], self._buffers
@@ -117,6 +123,4 @@ class LitertFile:
             code.deprecatedBuiltinCode = code.builtinCode
             code.version = version
             model.operatorCodes.append(code)
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), IDENTIFIER)
-        return bytes(builder.Output())
+        return pack_model(model)

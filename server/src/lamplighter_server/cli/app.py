@@ -14,6 +14,7 @@ from lamplighter_server.data.commands import app as data
 from lamplighter_server.demo.commands import demo
 from lamplighter_server.devices.commands import app as device
 from lamplighter_server.drift.commands import app as drift
+from lamplighter_server.importing.commands import import_model
 from lamplighter_server.people.commands import login
 from lamplighter_server.people.commands import token_app as token
 from lamplighter_server.people.commands import user_app as user
@@ -40,6 +41,7 @@ device.command()(provenance)
 device.command()(export)
 app.add_typer(device, name="device")
 app.add_typer(data, name="data")
+model.command("import")(import_model)
 app.add_typer(model, name="model")
 app.add_typer(rollout, name="rollout")
 app.add_typer(alert, name="alert")

@@ -1,0 +1,3 @@
+from tests.server.data.conftest import add, patients, places
+
+__all__ = ["add", "patients", "places"]

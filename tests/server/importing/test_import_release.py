@@ -1,0 +1,180 @@
+"""Files from elsewhere on real data, and what the device makes of the release."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tests.converters.families import FAMILIES, fitted
+from tests.server.data.conftest import Adder
+
+from lamplighter_agent.observe.answers import AnswerReader
+from lamplighter_agent.observe.counting import Counting
+from lamplighter_agent.runtime.golden import read_golden, self_test
+from lamplighter_agent.runtime.load import load
+from lamplighter_converters.estimators.convert import to_onnx
+from lamplighter_converters.estimators.inputs import Inputs
+from lamplighter_converters.litert.from_graph import read_network
+from lamplighter_converters.litert.writer import write_float
+from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.data import datasets
+from lamplighter_server.data.datasets import Dataset
+from lamplighter_server.importing.release import Imported, build_import
+
+ROWS, ANSWERS = load_wine(return_X_y=True)
+
+
+@pytest.fixture
+def wines(add: Adder, tmp_path: Path) -> Dataset:
+    names = [f"m{at}" for at in range(13)]
+    lines = [",".join([*names, "label"])]
+    lines += [",".join(map(str, [*row, at])) for row, at in zip(ROWS, ANSWERS, strict=True)]
+    (tmp_path / "wines.csv").write_text("\n".join(lines) + "\n")
+    add(tmp_path / "wines.csv", name="wines")
+    return datasets.open("wines")
+
+
+@pytest.fixture(scope="module")
+def wine_onnx() -> bytes:
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, ANSWERS)
+    return to_onnx(model, Inputs.matrix("measured", 13))
+
+
+def without_label(raw: bytes) -> bytes:
+    model = onnx.load_from_string(raw)
+    del model.graph.output[0]
+    short: bytes = model.SerializeToString()
+    return short
+
+
+def runs_on_a_device(built: Imported, folder: Path) -> None:
+    """Self-test, reading and counting by the agent's own code."""
+    manifest = built.bundle.manifest
+    (variant,) = manifest.variants
+    for name, raw in built.bundle.files.items():
+        (folder / name).write_bytes(raw)
+    session = load(variant.runtime, folder / variant.file)
+    golden = read_golden(folder / manifest.golden.file)
+    self_test(session, manifest, variant, golden)
+    counting = Counting(manifest)
+    for row in range(manifest.golden.rows):
+        inputs = {spec.name: golden[spec.name][row : row + 1] for spec in manifest.inputs}
+        answers = AnswerReader(manifest).read(session.run(inputs), 1)
+        counting.answered(inputs, answers, 0.001)
+    counts = counting.take()
+    assert counts.rows == manifest.golden.rows
+    for name, slots in counts.columns.items():
+        within = np.array(manifest.reference.columns[name]) > 0
+        assert np.array(slots)[~within].sum() == 0  # golden rows are rows of the reference
+
+
+def test_an_onnx_classifier_becomes_a_release(
+    wines: Dataset, wine_onnx: bytes, tmp_path: Path
+) -> None:
+    built = build_import(wine_onnx, model="wine", release=1, data=wines)
+    manifest = built.bundle.manifest
+    assert [column.name for column in manifest.columns] == [f"m{at}" for at in range(13)]
+    assert manifest.lineage.dataset_sha256 == wines.sha256
+    assert built.bundle.files["onnx.onnx"] == wine_onnx
+    assert built.evidence["variants"]["onnx"]["accuracy"] > 0.95
+    assert sum(manifest.reference.predicted) == 178
+    runs_on_a_device(built, tmp_path)
+    again = build_import(wine_onnx, model="wine", release=1, data=wines)
+    assert again.bundle.sha256 == built.bundle.sha256
+
+
+def without_litert_label(raw: bytes) -> bytes:
+    return write_float(dataclasses.replace(read_network(raw), label_name=None))
+
+
+@pytest.mark.parametrize("form", [without_label, without_litert_label])
+def test_a_file_without_a_label_is_given_one(
+    form: Callable[[bytes], bytes], wines: Dataset, wine_onnx: bytes, tmp_path: Path
+) -> None:
+    built = build_import(form(wine_onnx), model="wine", release=1, data=wines)
+    assert built.evidence["variants"].popitem()[1]["accuracy"] > 0.95
+    label, probabilities = (spec.name for spec in built.bundle.manifest.outputs)
+    assert label.startswith("label")
+    assert probabilities == "probabilities"
+    runs_on_a_device(built, tmp_path)
+
+
+def test_words_go_in_by_name_and_are_counted_as_categories(add: Adder, tmp_path: Path) -> None:
+    name = "ColumnTransformer > LogisticRegression"
+    table = FAMILIES[name].table()
+    lines = ["alcohol,proline,hue,soil"]
+    for alcohol, proline, hue, soil in table.held_out:
+        known = "" if np.isnan(alcohol) else alcohol
+        lines.append(f'{known},{proline},{hue},"{soil}"')
+    (tmp_path / "mixed.csv").write_text("\n".join(lines) + "\n")
+    add(tmp_path / "mixed.csv", name="mixed")
+    raw = to_onnx(fitted(name), table.inputs)
+    built = build_import(raw, model="wine", release=1, data=datasets.open("mixed"))
+    manifest = built.bundle.manifest
+    kinds = {column.name: column.kind for column in manifest.columns}
+    assert kinds == {
+        "alcohol": "numeric",
+        "proline": "numeric",
+        "hue": "category",
+        "soil": "category",
+    }
+    assert "tensor-types-2" in manifest.requires
+    assert manifest.reference.columns["alcohol"][-1] > 0  # missing values are null
+    runs_on_a_device(built, tmp_path)
+
+
+def scores(raw: bytes) -> bytes:
+    model = onnx.load_from_string(raw)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "post_transform":
+                attribute.s = b"NONE"
+    for node in [node for node in model.graph.node if node.op_type == "Normalizer"]:
+        node.op_type, node.domain = "Identity", ""
+        del node.attribute[:]
+    changed: bytes = model.SerializeToString()
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "labels", "sentence"),
+    [
+        (scores, (), "holds no probabilities"),
+        (lambda raw: raw, ("a", "b", "c"), "answers the labels"),
+        (lambda raw: raw, ("0", "1"), "2 labels were given"),
+    ],
+    ids=["scores", "other labels", "too few labels"],
+)
+def test_a_file_that_answers_something_else_is_refused(
+    change: Callable[[bytes], bytes],
+    labels: tuple[str, ...],
+    sentence: str,
+    wines: Dataset,
+    wine_onnx: bytes,
+) -> None:
+    with pytest.raises(LamplighterError, match=sentence) as refused:
+        build_import(change(wine_onnx), model="wine", release=1, data=wines, labels=labels)
+    assert refused.value.code == "MODEL_SIGNATURE_MISMATCH"
+
+
+def test_a_file_that_takes_something_else_is_refused(add: Adder, patients: Path) -> None:
+    add(patients, patient="personal", ward="group")
+    table = FAMILIES["LogisticRegression"].table()
+    raw = to_onnx(fitted("LogisticRegression"), table.inputs)
+    with pytest.raises(LamplighterError, match="the dataset has 2 values in a row") as refused:
+        build_import(raw, model="dose", release=1, data=datasets.open("rows"))
+    assert refused.value.code == "MODEL_SIGNATURE_MISMATCH"
+
+
+def test_a_regressor_is_refused(wines: Dataset) -> None:
+    from sklearn.linear_model import Ridge
+
+    raw = to_onnx(Ridge().fit(ROWS, ANSWERS), Inputs.matrix("measured", 13))
+    with pytest.raises(LamplighterError, match="MODEL_SIGNATURE_MISMATCH"):
+        build_import(raw, model="wine", release=1, data=wines)
