@@ -135,6 +135,14 @@ REFUSED: dict[str, tuple[Callable[[], Net], str]] = {
     ),
     "weights that do not fit": (lambda: Net((4,), 1).dense(5, 3), "does not fit"),
     "a custom operator": (lambda: Net((4,), 1).add("Solve", domain="com.evil"), "Solve"),
+    "features in another order": (
+        lambda: (
+            Net((4,), 1)
+            .add("ArrayFeatureExtractor", np.array([3, 2, 1, 0]), domain="ai.onnx.ml")
+            .dense(4, 2)
+        ),
+        "ArrayFeatureExtractor",
+    ),
     "softmax over channels": (
         lambda: Net(PICTURE, 1).conv(2, 2).add("Softmax", axis=1).add("Flatten").dense(84, 2),
         "Softmax",

@@ -18,6 +18,7 @@ LINEAR = [
     "Lasso",
     "LinearSVR",
     "OneVsRestClassifier",
+    "ColumnTransformer > LogisticRegression",
 ]
 
 

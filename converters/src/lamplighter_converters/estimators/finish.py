@@ -3,7 +3,7 @@
 from typing import Final
 
 import numpy as np
-from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from lamplighter_converters.estimators.task import LABEL, OUTPUTS, Task
 from lamplighter_protocol.errors import LamplighterError
@@ -45,6 +45,7 @@ def finish(model: ModelProto, task: Task) -> None:
                 [None] if is_label else [None, None],
             )
         )
+    _prune(graph)
     _rename(model, {source: name for name, source in sources.items()})
 
 
@@ -62,6 +63,31 @@ def _without_zipmap(graph: GraphProto) -> list[str]:
         graph.node.remove(node)
     names = (value.name for value in graph.output)
     return [maps[name].input[0] if name in maps else name for name in names]
+
+
+def _prune(graph: GraphProto) -> None:
+    """Leave out what makes nothing that is answered, such as labels that are words."""
+    used = {value.name for value in graph.output}
+    kept: list[NodeProto] = []
+    for node in reversed(graph.node):
+        if used & set(node.output):
+            kept.insert(0, node)
+            used |= _reads(node)
+    if len(kept) < len(graph.node):
+        copies = [NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(copies)
+        unused = [tensor for tensor in graph.initializer if tensor.name not in used]
+        for tensor in unused:
+            graph.initializer.remove(tensor)
+
+
+def _reads(node: NodeProto) -> set[str]:
+    """What a node and the graphs inside it take."""
+    inner = [one.g for one in node.attribute if one.HasField("g")]
+    answered = {value.name for graph in inner for value in graph.output}
+    reads = (_reads(one) for graph in inner for one in graph.node)
+    return answered.union(node.input, *reads)
 
 
 def _rename(model: ModelProto, served: dict[str, str]) -> None:

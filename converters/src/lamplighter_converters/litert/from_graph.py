@@ -86,6 +86,12 @@ class _Reader:
     def same(self, step: Step) -> None:
         """What changes no number: casts to the same type, dropout at rest, the class to show."""
 
+    def choice(self, step: Step) -> None:
+        """Features by their positions, if it is all of them in their order."""
+        chosen = step.constants[1]
+        if chosen is None or not np.array_equal(chosen.ravel(), np.arange(self._values.shape[1])):
+            raise refused("ArrayFeatureExtractor leaves features out or moves them")
+
     def normalize(self, step: Step) -> None:
         """What softmax gives sums to 1 already."""
         if step.attributes.get("norm") != b"L1" or self.layers[-1:] != [Apply("softmax")]:
@@ -218,7 +224,7 @@ _TAKERS: Final[dict[str, Callable[[_Reader, Step], None]]] = {
     "Identity": _Reader.same,
     "Cast": _Reader.same,
     "Dropout": _Reader.same,
-    "ArrayFeatureExtractor": _Reader.same,
+    "ArrayFeatureExtractor": _Reader.choice,
     "Normalizer": _Reader.normalize,
     "Scaler": _Reader.scaler,
     "Add": _Reader.arithmetic,

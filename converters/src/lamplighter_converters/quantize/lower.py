@@ -45,12 +45,20 @@ def _lowered(model: ModelProto, node: NodeProto, name: str, used: set[str]) -> l
     found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     after = _AFTER.get(found.get("post_transform", b"NONE"))
     weights = np.array(found["coefficients"], np.float32)
-    labels = found.get("classlabels_ints", [])
+    labels = found.get("classlabels_ints") or found.get("classlabels_strings", [])
     regressor = node.op_type == "LinearRegressor"
     rows = found.get("targets", 1) if regressor else len(labels)
     bias = np.array(found.get("intercepts", np.zeros(rows)), np.float32)
     wants_label = not regressor and node.output[0] in used
-    if after is None or not rows or len(weights) % rows or len(bias) != rows:
+    # Words as labels are never asked for: what we serve is their position.
+    is_text = bool(found.get("classlabels_strings"))
+    if (
+        after is None
+        or (wants_label and is_text)
+        or not rows
+        or len(weights) % rows
+        or len(bias) != rows
+    ):
         return []
     score, answer = f"{name}.score", node.output[-1]
     _constant(model, f"{name}.w", weights.reshape(rows, -1).T)
