@@ -12,7 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.converters.families import FAMILIES, fitted
+from tests.converters.test_admit import changed, elsewhere
 from tests.server.data.conftest import Adder
+from typer.testing import CliRunner
 
 from lamplighter_agent.observe.answers import AnswerReader
 from lamplighter_agent.observe.counting import Counting
@@ -23,9 +25,12 @@ from lamplighter_converters.estimators.inputs import Inputs
 from lamplighter_converters.litert.from_graph import read_network
 from lamplighter_converters.litert.writer import write_float
 from lamplighter_protocol.errors import LamplighterError
+from lamplighter_server.cli.app import app
 from lamplighter_server.data import datasets
 from lamplighter_server.data.datasets import Dataset
+from lamplighter_server.importing.asking import ask_file
 from lamplighter_server.importing.release import Imported, build_import
+from lamplighter_server.publishing.steps import check_bundle
 
 ROWS, ANSWERS = load_wine(return_X_y=True)
 
@@ -55,6 +60,7 @@ def without_label(raw: bytes) -> bytes:
 
 def runs_on_a_device(built: Imported, folder: Path) -> None:
     """Self-test, reading and counting by the agent's own code."""
+    check_bundle(built.bundle)
     manifest = built.bundle.manifest
     (variant,) = manifest.variants
     for name, raw in built.bundle.files.items():
@@ -77,7 +83,7 @@ def runs_on_a_device(built: Imported, folder: Path) -> None:
 def test_an_onnx_classifier_becomes_a_release(
     wines: Dataset, wine_onnx: bytes, tmp_path: Path
 ) -> None:
-    built = build_import(wine_onnx, model="wine", release=1, data=wines)
+    built = build_import(ask_file(wine_onnx, wines), model="wine", release=1)
     manifest = built.bundle.manifest
     assert [column.name for column in manifest.columns] == [f"m{at}" for at in range(13)]
     assert manifest.lineage.dataset_sha256 == wines.sha256
@@ -85,7 +91,7 @@ def test_an_onnx_classifier_becomes_a_release(
     assert built.evidence["variants"]["onnx"]["accuracy"] > 0.95
     assert sum(manifest.reference.predicted) == 178
     runs_on_a_device(built, tmp_path)
-    again = build_import(wine_onnx, model="wine", release=1, data=wines)
+    again = build_import(ask_file(wine_onnx, wines), model="wine", release=1)
     assert again.bundle.sha256 == built.bundle.sha256
 
 
@@ -97,7 +103,7 @@ def without_litert_label(raw: bytes) -> bytes:
 def test_a_file_without_a_label_is_given_one(
     form: Callable[[bytes], bytes], wines: Dataset, wine_onnx: bytes, tmp_path: Path
 ) -> None:
-    built = build_import(form(wine_onnx), model="wine", release=1, data=wines)
+    built = build_import(ask_file(form(wine_onnx), wines), model="wine", release=1)
     assert built.evidence["variants"].popitem()[1]["accuracy"] > 0.95
     label, probabilities = (spec.name for spec in built.bundle.manifest.outputs)
     assert label.startswith("label")
@@ -115,7 +121,7 @@ def test_words_go_in_by_name_and_are_counted_as_categories(add: Adder, tmp_path:
     (tmp_path / "mixed.csv").write_text("\n".join(lines) + "\n")
     add(tmp_path / "mixed.csv", name="mixed")
     raw = to_onnx(fitted(name), table.inputs)
-    built = build_import(raw, model="wine", release=1, data=datasets.open("mixed"))
+    built = build_import(ask_file(raw, datasets.open("mixed")), model="wine", release=1)
     manifest = built.bundle.manifest
     kinds = {column.name: column.kind for column in manifest.columns}
     assert kinds == {
@@ -145,7 +151,7 @@ def scores(raw: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "labels", "sentence"),
     [
-        (scores, (), "holds no probabilities"),
+        (scores, (), "no probabilities"),
         (lambda raw: raw, ("a", "b", "c"), "answers the labels"),
         (lambda raw: raw, ("0", "1"), "2 labels were given"),
     ],
@@ -159,7 +165,7 @@ def test_a_file_that_answers_something_else_is_refused(
     wine_onnx: bytes,
 ) -> None:
     with pytest.raises(LamplighterError, match=sentence) as refused:
-        build_import(change(wine_onnx), model="wine", release=1, data=wines, labels=labels)
+        ask_file(change(wine_onnx), wines, labels)
     assert refused.value.code == "MODEL_SIGNATURE_MISMATCH"
 
 
@@ -168,7 +174,7 @@ def test_a_file_that_takes_something_else_is_refused(add: Adder, patients: Path)
     table = FAMILIES["LogisticRegression"].table()
     raw = to_onnx(fitted("LogisticRegression"), table.inputs)
     with pytest.raises(LamplighterError, match="the dataset has 2 values in a row") as refused:
-        build_import(raw, model="dose", release=1, data=datasets.open("rows"))
+        ask_file(raw, datasets.open("rows"))
     assert refused.value.code == "MODEL_SIGNATURE_MISMATCH"
 
 
@@ -177,4 +183,15 @@ def test_a_regressor_is_refused(wines: Dataset) -> None:
 
     raw = to_onnx(Ridge().fit(ROWS, ANSWERS), Inputs.matrix("measured", 13))
     with pytest.raises(LamplighterError, match="MODEL_SIGNATURE_MISMATCH"):
-        build_import(raw, model="wine", release=1, data=wines)
+        ask_file(raw, wines)
+
+
+def test_a_hostile_file_ends_the_command_before_anybody_is_asked(
+    wines: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(changed(elsewhere))
+    command = ["--server", "http://127.0.0.1:9", "model", "import", str(file)]
+    result = CliRunner().invoke(app, [*command, "--model", "wine", "--data", "wines"])
+    assert isinstance(result.exception, LamplighterError)
+    assert result.exception.code == "MODEL_FILE_UNSAFE"

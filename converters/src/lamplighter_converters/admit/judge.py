@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -24,6 +25,12 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     wall_s: float = 90.0
 
 
+def read_model_file(path: Path) -> bytes:
+    """A file for `judge_file`, which refuses what is longer than is read here."""
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES + 1)
+
+
 def judge_file(raw: bytes, bounds: Bounds | None = None) -> Signature:
     """Describe a file, load it and let it answer once. ONNX or LiteRT is seen from its bytes.
 
@@ -35,9 +42,7 @@ def judge_file(raw: bytes, bounds: Bounds | None = None) -> Signature:
     """
     bounds = bounds or Bounds()
     if len(raw) > MAX_FILE_BYTES:
-        raise LamplighterError(
-            "MODEL_FILE_UNSAFE", f"It has {len(raw)} bytes; {MAX_FILE_BYTES} are allowed."
-        )
+        raise LamplighterError("MODEL_FILE_UNSAFE", f"It has more than {MAX_FILE_BYTES} bytes.")
     memory = bounds.memory_bytes + 6 * len(raw)
     command = [sys.executable, "-m", "lamplighter_converters.admit.child", str(memory)]
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,9 @@ from lamplighter_server.publishing.options import DEFAULT_KEYS_DIR, Asker, KeysD
 
 def import_model(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An ONNX or LiteRT file.", exists=True)],
+    file: Annotated[
+        Path, typer.Argument(help="An ONNX or LiteRT file.", exists=True, dir_okay=False)
+    ],
     model: Annotated[str, typer.Option(help="The model that it becomes a release of.")],
     data: Annotated[str, typer.Option(help="Rows as devices will see them: name or name@vN.")],
     labels: Annotated[
@@ -28,8 +30,10 @@ def import_model(
 
     Example: lamplighter model import valve.onnx --model valve --data valves@v2
     """
+    from lamplighter_converters.admit.judge import read_model_file
     from lamplighter_protocol.canonical import encode
     from lamplighter_server.data import datasets
+    from lamplighter_server.importing.asking import ask_file
     from lamplighter_server.importing.release import build_import
     from lamplighter_server.publishing.client import (
         conclude,
@@ -39,17 +43,12 @@ def import_model(
     )
     from lamplighter_server.publishing.holder import Holder
 
-    opened = datasets.open(data)
+    typer.echo("judging the file and asking it", err=True)
+    named = [label.strip() for label in labels.split(",")] if labels else []
+    asked = ask_file(read_model_file(file), datasets.open(data), named)
     holder = Holder(keys_dir.expanduser())
     with connect(context) as api:
-        typer.echo("judging the file and asking it", err=True)
-        built = build_import(
-            file.read_bytes(),
-            model=model,
-            release=next_release(api, model),
-            data=opened,
-            labels=[label.strip() for label in labels.split(",")] if labels else (),
-        )
+        built = build_import(asked, model=model, release=next_release(api, model))
         proposal = propose_release(api, holder, built.bundle, encode(built.evidence))
         if proposal is not None:
             show(proposal)
