@@ -172,6 +172,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "RidgeClassifier": Family(_scaled(linear_model.RidgeClassifier()), wine),
     "LinearSVC": Family(_scaled(svm.LinearSVC(random_state=1)), digits),
+    "LinearSVC, two classes": Family(_scaled(svm.LinearSVC(random_state=1)), tumours),
     "LinearDiscriminantAnalysis": Family(discriminant_analysis.LinearDiscriminantAnalysis, wine),
     "QuadraticDiscriminantAnalysis": Family(
         _scaled(discriminant_analysis.QuadraticDiscriminantAnalysis()), wine

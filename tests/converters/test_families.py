@@ -1,11 +1,13 @@
 """Every family against its estimator, on rows that it was not fitted on."""
 
+import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from tests.converters.families import FAMILIES, REFUSED, fit, fitted, mixed
 
 from lamplighter_converters.estimators.convert import to_onnx
+from lamplighter_converters.estimators.inputs import Inputs
 from lamplighter_converters.session import run
 from lamplighter_converters.variants import EXACT, Declared, make_variants
 from lamplighter_protocol.errors import LamplighterError
@@ -82,3 +84,18 @@ def test_rows_that_do_not_fit_the_inputs_are_refused(change: object, sentence: s
     with pytest.raises(LamplighterError, match=sentence) as refused:
         table.inputs.feeds(change(table.held_out))
     assert refused.value.code == "DATA_INVALID"
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+@pytest.mark.parametrize("value", [0.5, float("nan"), 1e30])
+def test_what_is_no_whole_number_is_no_integer_input(value: float) -> None:
+    inputs = Inputs.columns(count="INT64")
+    assert inputs.feeds(np.array([[3.0]]))["count"].tolist() == [[3]]
+    with pytest.raises(LamplighterError, match="Column count is not INT64"):
+        inputs.feeds(np.array([[value]]))
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_a_word_that_is_missing_is_refused_and_not_made_a_word(value: object) -> None:
+    with pytest.raises(LamplighterError, match="a word is missing"):
+        Inputs.columns(soil="BYTES").feeds(np.array([[value]], object))

@@ -3,7 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -24,12 +26,14 @@ from lamplighter_converters.estimators.convert import to_onnx
 from lamplighter_converters.estimators.inputs import Inputs
 from lamplighter_converters.litert.from_graph import read_network
 from lamplighter_converters.litert.writer import write_float
+from lamplighter_protocol.bundle import TensorSpec
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.cli.app import app
 from lamplighter_server.data import datasets
 from lamplighter_server.data.datasets import Dataset
 from lamplighter_server.importing.asking import ask_file
 from lamplighter_server.importing.release import Imported, build_import
+from lamplighter_server.importing.rows import feed
 from lamplighter_server.publishing.steps import check_bundle
 
 ROWS, ANSWERS = load_wine(return_X_y=True)
@@ -184,6 +188,50 @@ def test_a_regressor_is_refused(wines: Dataset) -> None:
     raw = to_onnx(Ridge().fit(ROWS, ANSWERS), Inputs.matrix("measured", 13))
     with pytest.raises(LamplighterError, match="MODEL_SIGNATURE_MISMATCH"):
         ask_file(raw, wines)
+
+
+SPEC = TensorSpec(name="x", datatype="FP32", shape=(-1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("spec", "features", "shape"),
+    [
+        (SPEC, {"grid": np.zeros((5, 2, 3))}, (5, 2, 3)),
+        (SPEC, {"row": np.zeros((5, 6))}, (5, 2, 3)),
+        (SPEC, {f"f{at}": np.zeros(5) for at in range(6)}, (5, 2, 3)),
+        (
+            msgspec.structs.replace(SPEC, shape=(-1, -1)),
+            {"a": np.zeros(5), "b": np.ones(5)},
+            (5, 2),
+        ),
+    ],
+    ids=["a tensor", "a flat tensor", "columns", "a free width"],
+)
+def test_rows_take_the_shape_of_the_input(
+    spec: TensorSpec, features: dict[str, np.ndarray], shape: tuple[int, ...]
+) -> None:
+    tensors, _ = feed([spec], features)
+    assert (tensors["x"].shape, tensors["x"].dtype) == (shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "features", "sentence"),
+    [
+        ("FP32", {"grid": np.zeros((5, 7))}, "has 7 values in a row"),
+        ("FP32", {"grid": np.zeros((5, 6)), "more": np.zeros(5)}, "other features beside"),
+        ("FP32", {f"f{at}": np.array(["a"] * 5, object) for at in range(6)}, "holds other values"),
+        ("INT8", {"grid": np.full((5, 6), 200.0)}, "whole numbers"),
+        ("INT64", {"grid": np.full((5, 6), 0.5)}, "whole numbers"),
+        ("FP32", {}, "no feature"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_rows_that_do_not_fit_are_refused(
+    datatype: Any, features: dict[str, np.ndarray], sentence: str
+) -> None:
+    with pytest.raises(LamplighterError, match=sentence) as refused:
+        feed([msgspec.structs.replace(SPEC, datatype=datatype)], features)
+    assert refused.value.code == "MODEL_SIGNATURE_MISMATCH"
 
 
 def test_a_hostile_file_ends_the_command_before_anybody_is_asked(

@@ -81,7 +81,10 @@ class Inputs(msgspec.Struct, frozen=True):
                 values = np.asarray(part)
                 if tensor.datatype == "BYTES" and _lacks_words(values):
                     raise TypeError("a word is missing; write '', as devices send it")
-                found[tensor.name] = values.astype(_TYPES[tensor.datatype][0])
+                made = values.astype(_TYPES[tensor.datatype][0])
+                if tensor.datatype == "INT64" and not (made == values).all():
+                    raise ValueError("not all values are whole numbers")
+                found[tensor.name] = made
             except (TypeError, ValueError, OverflowError) as error:
                 raise LamplighterError(
                     "DATA_INVALID", f"Column {tensor.name} is not {tensor.datatype}: {error}."

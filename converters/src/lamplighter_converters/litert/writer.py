@@ -26,9 +26,9 @@ from lamplighter_converters.litert.network import (
     Pool,
 )
 from lamplighter_converters.litert.scales import Scale
+from lamplighter_converters.quantize.calibration import spread
 from lamplighter_protocol.errors import LamplighterError
 
-CALIBRATION_ROWS: Final = 500
 _FUNCTIONS: Final[dict[Function, str]] = {
     "softmax": "SOFTMAX",
     "sigmoid": "LOGISTIC",
@@ -49,13 +49,13 @@ def write_int8(network: Network, calibration: Array) -> bytes:
 
     Args:
         network: The network.
-        calibration: Typical rows, shape (n, *network.input_shape); the first CALIBRATION_ROWS
-            are used.
+        calibration: Typical rows, shape (n, *network.input_shape); at most
+            CALIBRATION_ROWS of them are used.
 
     Raises:
         LamplighterError: CONVERSION_REFUSED if the rows do not fit or are not finite.
     """
-    rows = calibration[:CALIBRATION_ROWS]
+    rows = calibration[spread(len(calibration))]
     if rows.shape[1:] != network.input_shape or not len(rows) or not np.isfinite(rows).all():
         raise LamplighterError("CONVERSION_REFUSED", "Calibration needs rows, all of them finite.")
     return _Writer(network, rows, int8=True).write()

@@ -14,12 +14,12 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 
 from lamplighter_converters.onnx_bytes import canonical_bytes, parse
+from lamplighter_converters.quantize.calibration import spread
 from lamplighter_converters.quantize.lower import lower
 from lamplighter_protocol.errors import LamplighterError
 
 Array = npt.NDArray[Any]
 
-CALIBRATION_ROWS: Final = 500
 _BATCH_ROWS: Final = 50
 #: Severities of the runtime's log.
 _WARNING, _ERROR = 2, 3
@@ -31,8 +31,8 @@ def to_int8(raw: bytes, calibration: Mapping[str, Array], *, per_channel: bool =
 
     Args:
         raw: A float ONNX model; it is not changed. Linear models are lowered first.
-        calibration: Typical rows by input tensor; of those that miss no value and are finite, the
-            first CALIBRATION_ROWS are used.
+        calibration: Typical rows by input tensor; those that miss no value and are finite
+            are used, at most CALIBRATION_ROWS.
         per_channel: Whether each column of a weight has a scale of its own.
 
     Raises:
@@ -101,12 +101,13 @@ def _complete(calibration: Mapping[str, Array]) -> dict[str, Array]:
                 kept &= np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))
     if len(lengths) != 1 or not kept.any():
         raise LamplighterError("CONVERSION_REFUSED", "Calibration needs rows that are finite.")
-    return {name: rows[kept] for name, rows in calibration.items()}
+    chosen = np.flatnonzero(kept)[spread(int(kept.sum()))]
+    return {name: rows[chosen] for name, rows in calibration.items()}
 
 
 class _Rows(CalibrationDataReader):  # type: ignore[misc] # the library has no types
     def __init__(self, rows: Mapping[str, Array]) -> None:
-        starts = range(0, min(CALIBRATION_ROWS, *map(len, rows.values())), _BATCH_ROWS)
+        starts = range(0, min(map(len, rows.values())), _BATCH_ROWS)
         self._batches = iter(
             [
                 {name: values[at : at + _BATCH_ROWS] for name, values in rows.items()}
