@@ -72,7 +72,7 @@ def _shaped(spec: TensorSpec, rows: Array) -> Array:
     try:
         if spec.datatype == "BYTES":
             rows = np.where(rows == None, "", rows)  # noqa: E711 - by element
-        made = rows.astype(_DTYPES[spec.datatype])
+        made: Array = rows.astype(_DTYPES[spec.datatype])
         if made.dtype.kind in "iub" and not (made == rows).all():
             raise ValueError("not all are whole numbers of that size")
         return made.reshape(len(rows), *wanted)
