@@ -4,9 +4,12 @@ A real server, its broker and one enrolled agent that serves the demo's digit re
 Runtime; nobody asks it anything. The agent's connection runs through a relay of ours, whose kernel
 counts payload and segments: with 52 bytes of IPv4 and TCP headers to each segment that is what a
 link would carry. The length of a measurement holds whole windows (5 minutes) and vitals (15).
+Private memory is what the process alone has; the rest are pages of libraries, which the kernel
+shares and takes back.
 
-Beside it: Debian's mender-client, as its daemon without a server, which is all that runs here.
-Its traffic needs a Mender server and is not measured. `--mender-deb` names a downloaded package.
+Beside it: Debian's mender-client, as its daemon without a server, which is all that runs here: it
+holds no connection, runs no model, and sleeps until its next poll, half an hour by default. Its
+traffic needs a Mender server and is not measured. `--mender-deb` names a downloaded package.
 """
 
 import argparse
@@ -124,14 +127,14 @@ def cpu_s(processes: list[psutil.Process]) -> float:
     return float(sum(item.user + item.system for item in times))
 
 
-def mender(deb: Path | None, folder: Path, seconds: float) -> dict[str, Any]:
-    """The daemon of Debian's mender-client, idle, without a server."""
+def mender(deb: Path | None, folder: Path, seconds: float) -> dict[str, Any] | str:
+    """The daemon of Debian's mender-client, idle, without a server; why not if it is missing."""
     program = shutil.which("mender")
     if program is None and deb is not None:
         subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], check=True)
         program = str(folder / "usr/bin/mender")
     if program is None:
-        return {}
+        return "not measured: it is not installed"
     (folder / "data").mkdir()
     (folder / "device_type").write_text("device_type=bench\n")
     (folder / "mender.conf").write_text(
@@ -187,6 +190,7 @@ async def measure(stage: Stage, minutes: float) -> dict[str, Any]:
     wire_bytes = relay.wire_bytes() - start_bytes
     return {
         "supervisor_rss_mb": round(supervisor_mb, 1),
+        "supervisor_private_mb": round(supervisor.memory_full_info().uss / 2**20, 1),
         "worker_rss_mb": round(workers_mb, 1),
         "total_rss_mb": round(supervisor_mb + workers_mb, 1),
         "idle_cpu_percent": round(100 * sum(used.values()) / seconds, 3),

@@ -18,6 +18,7 @@ SLICES = {
     "confidential",
     "devices",
     "drift",
+    "history",
     "patches",
     "people",
     "provenance",

@@ -9,5 +9,6 @@ export_lock() {
         --format requirements-txt "$@"
 }
 export_lock --no-dev --extra onnx --output-file requirements.lock
-export_lock --extra onnx --extra litert --extra pkcs11 --extra dvc --output-file requirements-dev.lock
+export_lock --extra onnx --extra litert --extra pkcs11 --extra camera --extra dvc \
+    --output-file requirements-dev.lock
 rm -f uv.lock

@@ -195,10 +195,13 @@ class Cloud:
         self,
         counter: int,
         *models: tuple[bytes, Manifest],
-        mode: Mode = "active",
+        shadow: tuple[bytes, Manifest] | None = None,
         window_s: int = 1,
     ) -> None:
         now = datetime.now(timezone.utc)
+        listed: list[tuple[Mode, tuple[bytes, Manifest]]] = [("active", item) for item in models]
+        if shadow is not None:
+            listed.append(("shadow", shadow))
         assignment = Assignment(
             device=DEVICE,
             fleet=FLEET,
@@ -218,7 +221,7 @@ class Cloud:
                     transfers=self._transfers.get(sha256(raw), ()),
                     wrapped_key=self._wrapped.get(sha256(raw)),
                 )
-                for raw, manifest in models
+                for mode, (raw, manifest) in listed
             ),
         )
         envelope = sign_assignment(assignment, self.repository.director)

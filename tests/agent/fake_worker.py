@@ -84,7 +84,11 @@ class Worker:
         elif isinstance(command, port.Collect):
             say(port.Counted(id=command.id, counts=self.window))
             self.window = Counts.zero(self.manifest)
-        else:
+        elif isinstance(command, port.Shadow):
+            say(port.Serving())
+            if self.plan.get("crash_in_shadow"):
+                os._exit(3)
+        elif isinstance(command, port.Stop):
             await asyncio.sleep(self.plan.get("stop_s", 0.0))
             return False
         return True
@@ -98,6 +102,8 @@ class Worker:
                     latency=self.totals.latency,
                     errors=self.plan.get("errors", {}),
                     rss_mb=self.plan.get("rss_mb", 10.0),
+                    compared=self.plan.get("compared", 0),
+                    disagreed=self.plan.get("disagreed", 0),
                 )
             )
             await asyncio.sleep(0.05)
@@ -123,6 +129,7 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--variant")
     parser.add_argument("--files", type=Path)
+    parser.add_argument("--accelerator")
     parser.add_argument("--listen-fd", type=int, action="append", default=[])
     chosen = parser.parse_args()
     asyncio.run(Worker(chosen.manifest, chosen.files, chosen.listen_fd).run())

@@ -3,8 +3,7 @@
 import asyncio
 import os
 import socket
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from tests.agent_worker.small_release import VARIANT, Bundle, digits, pack, train
 
+from lamplighter_agent.app.config import WORKER
 from lamplighter_agent.ports.worker import FromWorker, Loaded, ToWorker
 
 T = TypeVar("T", bound=FromWorker)
@@ -88,11 +88,12 @@ async def start_worker(
     variant: str = VARIANT,
     home: Path | None = None,
     stdout: int = asyncio.subprocess.PIPE,
+    tracer: Sequence[str] = (),
 ) -> AsyncIterator[WorkerProcess]:
     descriptors = [listening.fileno()] if listening else []
     log = (files / "worker.log").open("ab")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lamplighter_agent.app.worker"),
+        *(*tracer, *WORKER),
         *("--manifest", str(files / "bundle.json"), "--variant", variant, "--files", str(files)),
         *(part for number in descriptors for part in ("--listen-fd", str(number))),
         stdin=asyncio.subprocess.PIPE,

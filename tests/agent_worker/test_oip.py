@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from lamplighter_agent.ports.session import DATATYPES
 from lamplighter_agent.serve.oip import read_request, write_response
-from lamplighter_agent.serve.tensors import from_binary, to_binary
+from lamplighter_agent.serve.tensors import from_binary, from_json, to_binary
 from lamplighter_protocol.bundle import TensorSpec
 from lamplighter_protocol.errors import LamplighterError
 
@@ -149,6 +149,15 @@ def test_binary_bytes_that_are_no_bool_are_refused() -> None:
     assert read_request(head + b"\0\1", len(head), specs, ()).inputs["x"].tolist() == [False, True]
     with pytest.raises(LamplighterError, match="REQUEST_INVALID"):
         read_request(head + b"\0\2", len(head), specs, ())
+
+
+def test_the_largest_whole_numbers_may_stand_beside_small_ones() -> None:
+    """NumPy would make floats of them."""
+    largest = 2**64 - 1
+    assert from_json("x", [[largest, 0]], "UINT64", [1, 2]).tolist() == [[largest, 0]]
+    for wrong in ([largest, -1], [largest, 0.5], [largest + 1, 0]):
+        with pytest.raises(LamplighterError, match="no UINT64"):
+            from_json("x", wrong, "UINT64", [2])
 
 
 @st.composite

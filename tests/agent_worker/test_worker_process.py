@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -12,12 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 from tests.agent_worker.conftest import ready_worker, start_worker
-from tests.agent_worker.small_release import MODEL_FILE, digits, train
+from tests.agent_worker.small_release import MODEL_FILE, VARIANT, digits, train
 
+from lamplighter_agent.app.config import WORKER
+from lamplighter_agent.app.limits import Limits
 from lamplighter_agent.app.worker import STOP_GRACE_S
 from lamplighter_agent.app.workers import STOP_TIMEOUT_S
+from lamplighter_agent.app.workers import WorkerProcess as Started
 from lamplighter_agent.ports.worker import (
     BEAT_INTERVAL_S,
     MAX_LINE_BYTES,
@@ -33,6 +38,7 @@ from lamplighter_agent.ports.worker import (
     Serving,
     Stop,
 )
+from lamplighter_protocol.errors import LamplighterError
 
 Images = npt.NDArray[np.float32]
 GET_LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -79,6 +85,19 @@ async def test_a_release_is_loaded_tested_served_and_counted(
         assert beat.rss_mb > 1
         worker.tell(Stop())
         assert await asyncio.wait_for(worker.process.wait(), 10) == 0
+
+
+def libraries(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_worker_does_without_openssl(files: Path) -> None:
+    async with start_worker(files) as worker:
+        await ready_worker(worker)
+        mapped = libraries(worker.process.pid)
+    assert "onnxruntime" in mapped
+    assert not [name for name in ("libssl", "libcrypto", "_ssl.", "_hashlib.") if name in mapped]
 
 
 class Connection(http.client.HTTPConnection):
@@ -346,3 +365,43 @@ async def test_nothing_phones_home(files: Path, tmp_path: Path) -> None:
         worker.tell(SelfTest())
         await worker.hear(SelfTested)
     assert list(home.rglob("*")) == []
+
+
+_PARENT = """
+import subprocess, sys
+worker = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+worker.stdout.readline()
+print(worker.pid, flush=True)
+worker.wait()
+"""
+
+
+async def test_a_hung_worker_ends_with_a_killed_supervisor(files: Path) -> None:
+    """It cannot see that its pipe is closed; the socket that it holds would stay taken."""
+    worker = [
+        *(*WORKER, "--variant", VARIANT),
+        *("--manifest", str(files / "bundle.json"), "--files", str(files)),
+    ]
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PARENT, *worker), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    pid = int(await asyncio.wait_for(parent.stdout.readline(), 20))
+    os.kill(pid, signal.SIGSTOP)
+    parent.kill()
+    await parent.wait()
+    end_mono = time.monotonic() + 5
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end_mono
+        await asyncio.sleep(0.02)
+
+
+async def test_a_model_that_never_loads_is_given_up(files: Path) -> None:
+    command = [*WORKER, "--variant", VARIANT]
+    options = ["--manifest", str(files / "bundle.json"), "--files", str(files)]
+    worker = await Started.start([*command, *options], [], 30.0, Limits(512.0))
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(LamplighterError, match="MODEL_LOAD_FAILED"):
+        await worker.loaded(0.2)
+    worker.kill()
+    await asyncio.wait_for(worker.exited.wait(), 10)

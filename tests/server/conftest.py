@@ -36,6 +36,7 @@ from lamplighter_protocol.reported import (
     ModelReport,
     Phase,
     Reported,
+    Shadowed,
     sign_reported,
 )
 from lamplighter_protocol.topics import Topics
@@ -64,6 +65,7 @@ INVENTORY = Inventory(
     python="3.11",
     agent_version="0.1.0",
     system="linux",
+    modes=("active", "shadow"),
 )
 
 
@@ -220,6 +222,7 @@ class Stage:
         tried: int | None = None,
         phase: Phase = "committed",
         failure: Failure | None = None,
+        shadow: Shadowed | None = None,
         waits: Failure | None = None,
         generation: Generation | None = None,
         assignment_sha256: str | None = None,
@@ -249,6 +252,7 @@ class Stage:
                 rollout=rollout,
                 started_utc=self.now,
                 failure=failure,
+                shadow=shadow,
                 timings_s={"fetch": 0.1, "rollback": 0.25},
             )
         reported = Reported(

@@ -93,7 +93,10 @@ class AssignedModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one device shall run; a model that is absent is removed."""
+    """All that one device shall run; a model that is absent is removed.
+
+    A model may stand here twice: the release that answers, and one that runs in its shadow.
+    """
 
     device: Name
     fleet: Name
@@ -105,8 +108,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[AssignedModel, ...]
 
     def __post_init__(self) -> None:
-        if len({item.model for item in self.models}) != len(self.models):
-            raise ValueError("a model is assigned twice")
+        if len({(item.model, item.mode) for item in self.models}) != len(self.models):
+            raise ValueError("a model is assigned twice in one mode")
 
 
 def sign_assignment(assignment: Assignment, signer: dsse.Signer) -> bytes:

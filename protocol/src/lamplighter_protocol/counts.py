@@ -17,7 +17,7 @@ LATENCY_EDGES_S: Final = tuple(10.0 ** (exponent / 4) for exponent in range(-20,
 LATENCY_SLOTS: Final = len(LATENCY_EDGES_S) + 1
 
 
-class Counts(msgspec.Struct, kw_only=True):
+class Counts(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What was observed of a number of requests, as counts only.
 
     Attributes:
@@ -26,6 +26,9 @@ class Counts(msgspec.Struct, kw_only=True):
         predictions: One list per label with one count per confidence bin.
         latency: Requests per latency slot: below, the bins, above.
         errors: Failed requests by error code.
+        compared: In shadow mode, rows that the active release has answered too.
+        disagreed: Of these, rows to which the two gave different answers.
+        missed: In shadow mode, requests whose copy was dropped on its way.
     """
 
     rows: Count
@@ -33,6 +36,9 @@ class Counts(msgspec.Struct, kw_only=True):
     predictions: list[list[Count]]
     latency: list[Count]
     errors: dict[str, Count]
+    compared: Count = 0
+    disagreed: Count = 0
+    missed: Count = 0
 
     @classmethod
     def zero(cls, manifest: Manifest) -> Counts:
@@ -80,6 +86,9 @@ class Counts(msgspec.Struct, kw_only=True):
                     code: self.errors.get(code, 0) + other.errors.get(code, 0)
                     for code in sorted(self.errors.keys() | other.errors.keys())
                 },
+                compared=self.compared + other.compared,
+                disagreed=self.disagreed + other.disagreed,
+                missed=self.missed + other.missed,
             )
         except ValueError as error:
             raise LamplighterError(

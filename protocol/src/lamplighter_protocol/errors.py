@@ -255,6 +255,9 @@ CATALOGUE: dict[str, Entry] = {
         500, False, "The model's process died repeatedly; see the event's detail."
     ),
     "WORKER_HUNG": Entry(500, False, "The model's process stopped answering; it was restarted."),
+    "WORKER_FORKED": Entry(
+        500, False, "The model's process started others without end; publish another file."
+    ),
     "LATENCY_OVER_BUDGET": Entry(
         422, False, "Publish a faster model or raise the latency budget in its health policy."
     ),
@@ -269,6 +272,17 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "PROBATION_TIMEOUT": Entry(
         422, True, "Too few live requests came to judge the release; send traffic and start again."
+    ),
+    "SHADOW_ALONE": Entry(
+        409, False, "Roll a release out as active first; a shadow runs beside it."
+    ),
+    "SHADOW_NO_ROOM": Entry(
+        507, False, "Free memory on the device, publish a smaller variant, or skip shadow mode."
+    ),
+    "ACCELERATOR_MISSING": Entry(
+        503,
+        True,
+        "Install an onnxruntime built for this accelerator, or set 'accelerator' to \"cpu\".",
     ),
     "UPDATE_LOOP": Entry(
         500, False, "The same update was interrupted too often; look at power and disk."
@@ -289,6 +303,16 @@ CATALOGUE: dict[str, Entry] = {
     "WAITS_FOR_MEMORY": Entry(503, True, "End what takes memory, or lower 'min_free_memory_mb'."),
     "WAITS_FOR_DISK": Entry(
         507, True, "Free some space, or raise 'disk_budget_mb' or lower 'min_free_disk_mb'."
+    ),
+    # Sources and sinks on the device
+    "SOURCE_INVALID": Entry(
+        400, False, "Correct the table it names; docs/how-to/sources.md shows every kind."
+    ),
+    "SOURCE_FAILED": Entry(
+        503, True, "Look at the folder, camera or broker that it names; it is opened again."
+    ),
+    "SOURCE_WAITS": Entry(
+        503, True, "Nothing is lost: the source waits until what it names works again."
     ),
     # Serving
     "INFERENCE_FAILED": Entry(

@@ -41,6 +41,20 @@ class Active(msgspec.Struct, frozen=True, kw_only=True):
     since_utc: Utc
 
 
+class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release did beside the active one, when its time in shadow was over."""
+
+    seconds: float
+    requests: Count
+    """Copies answered or failed."""
+    compared: Count
+    """Rows that both releases answered."""
+    disagreed: Count
+    """Of these, rows to which they gave different answers."""
+    missed: Count
+    """Requests whose copy was dropped on its way."""
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The newest update: where it is, or how it ended."""
 
@@ -52,6 +66,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     timings_s: dict[str, float] = {}
     """Measured durations by step: `fetch`, `self_test`, `probation`, `rollback`."""
+    shadow: Shadowed | None = None
+    """Of an attempt in shadow mode, once the device has found nothing against it."""
 
 
 class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +92,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     transfers: tuple[str, ...] = ()
     """Forms in which files may travel to it, beside plain chunks."""
+    modes: tuple[Mode, ...] = ("active",)
+    """Modes in which it can run a release."""
 
 
 class TrustState(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +156,18 @@ def accept_reported(
             "REPORT_STALE", f"Report {reported.counter} of {device} is not above {last_counter}."
         )
     return reported
+
+
+def ran_in_shadow(report: Reported, model: str, release: int) -> Shadowed | None:
+    """What the device has signed of a release that runs in shadow there.
+
+    None before its time in shadow is over, and once it runs there no more.
+    """
+    attempts = (item.attempt for item in report.models if item.model == model)
+    for attempt in attempts:
+        if attempt is not None and (attempt.release, attempt.phase) == (release, "shadowing"):
+            return attempt.shadow
+    return None
 
 
 def runs_committed(report: Reported, model: str, release: int, manifest_sha256: str) -> bool:

@@ -23,6 +23,7 @@ from lamplighter_server.edge import authorise
 from lamplighter_server.errors import install
 from lamplighter_server.figures import endpoints as figures
 from lamplighter_server.headers import SecureHeaders
+from lamplighter_server.history import endpoints as history
 from lamplighter_server.limits import BodyLimit
 from lamplighter_server.people import endpoints as people
 from lamplighter_server.people.access import Role, requires
@@ -55,6 +56,7 @@ _SLICES: Final = (
     people,
     carried,
     provenance,
+    history,
 )
 
 

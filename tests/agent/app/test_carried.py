@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.agent.app.test_supervisor import DEVICE_KEY, KEY, Board, bundle
-from tests.agent.cloud import DEVICE, FLEET, Cloud
+from tests.agent.cloud import DEVICE, FLEET
+from tests.agent.recorder import TOPICS, Recorder
 
 from lamplighter_agent.app.carrier import hand_in
 from lamplighter_agent.app.cli import main
@@ -21,34 +22,13 @@ from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.topics import Topics
 
-TOPICS = Topics(FLEET)
 DESIRED = TOPICS.device(DEVICE, "desired")
 CHUNK = TOPICS.chunk("a" * 64, 0)
 
 
-class Recorder(Cloud):
-    """A server whose every message goes into a file instead of to a broker."""
-
-    def __init__(self) -> None:
-        super().__init__(0, DEVICE_KEY.public_key(), KEY)
-        self.messages: dict[str, bytes] = {}
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
-        self.messages[topic] = payload
-
-    def write(self, place: Path) -> Path:
-        for digest, chunks in self._blobs.items():
-            for number, chunk in enumerate(chunks):
-                self.messages[TOPICS.chunk(digest, number)] = chunk
-        with zipfile.ZipFile(place, "w") as archive:
-            for name, raw in self.messages.items():
-                archive.writestr(name, raw)
-        return place
-
-
 @pytest.fixture
 def server() -> Recorder:
-    return Recorder()
+    return Recorder(DEVICE_KEY.public_key(), KEY)
 
 
 @pytest.fixture
@@ -110,6 +90,20 @@ async def test_a_board_without_a_network_is_updated_and_commits(
     carry(board, server.write(tmp_path / "second.lamp"))
     await until(board, 2, "committed")
     assert await board.ask() == 2
+
+
+async def test_an_agent_that_runs_takes_a_file_up_at_once(
+    board: Board, server: Recorder, tmp_path: Path
+) -> None:
+    manifest, files = bundle(1, {})
+    server.assign(1, (server.add(manifest, files), manifest))
+    file = server.write(tmp_path / "x.lamp")
+    async with board.running(reconcile_interval_s=3600):
+        while not (board.data / "run/agent.bell").exists():
+            await asyncio.sleep(0.02)
+        carry(board, file)
+        await until(board, 1, "committed")
+        await settled(board)
 
 
 async def test_what_is_carried_is_judged_as_what_is_sent(

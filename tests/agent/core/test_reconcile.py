@@ -2,7 +2,7 @@ from datetime import datetime, timedelta, timezone
 
 import msgspec
 
-from lamplighter_agent.core.reconcile import Remove, Start, Supersede, reconcile
+from lamplighter_agent.core.reconcile import Promote, Remove, Start, Supersede, reconcile
 from lamplighter_agent.core.state import AttemptState, Installed, ModelState
 from lamplighter_agent.core.update import State
 from lamplighter_protocol.assignment import AssignedModel, Assignment, Generation
@@ -103,3 +103,45 @@ def test_not_before_is_waited_for() -> None:
     later = msgspec.structs.replace(assigned(), not_before_utc=NOW + timedelta(seconds=1))
     assert reconcile(assignment(later), {}, NOW) == ()
     assert len(reconcile(assignment(later), {}, NOW + timedelta(seconds=1))) == 1
+
+
+def in_shadow(release: int = 2) -> AssignedModel:
+    return msgspec.structs.replace(assigned(release), mode="shadow")
+
+
+def test_a_shadow_starts_once_what_shall_answer_is_there() -> None:
+    wanted = assignment(in_shadow(2), assigned(1))
+    assert reconcile(wanted, {}, NOW) == (Start(assigned(1), Generation(1, 1)),)
+    here = {"digits": ModelState(model="digits", active=running(1))}
+    assert reconcile(wanted, here, NOW) == (Start(in_shadow(2), Generation(1, 1)),)
+
+
+def test_a_shadow_alone_leaves_what_answers() -> None:
+    here = {"digits": ModelState(model="digits", active=running(1))}
+    assert reconcile(assignment(in_shadow(2)), here, NOW) == (
+        Start(in_shadow(2), Generation(1, 1)),
+    )
+
+
+def test_what_answers_needs_no_shadow_of_itself() -> None:
+    here = {"digits": ModelState(model="digits", active=running(2))}
+    assert reconcile(assignment(in_shadow(2)), here, NOW) == ()
+
+
+def shadowing(state: State = "shadowing") -> dict[str, ModelState]:
+    under_way = msgspec.structs.replace(attempt(state), assigned=in_shadow(2))
+    return {"digits": ModelState(model="digits", active=running(1), attempt=under_way)}
+
+
+def test_a_shadow_goes_on_until_something_else_is_wanted() -> None:
+    wanted = assignment(assigned(1), in_shadow(2), counter=2)
+    assert reconcile(wanted, shadowing(), NOW) == ()
+    for other in ([assigned(1)], [assigned(3), in_shadow(2)], [assigned(1), in_shadow(3)], []):
+        found = reconcile(assignment(*other, counter=2), shadowing(), NOW)
+        assert found == (Supersede("digits"),)
+
+
+def test_an_assignment_as_active_promotes_what_runs_in_shadow() -> None:
+    wanted = assignment(assigned(2), counter=2)
+    assert reconcile(wanted, shadowing(), NOW) == (Promote(assigned(2), Generation(1, 2)),)
+    assert reconcile(wanted, shadowing("fetching"), NOW) == (Supersede("digits"),)

@@ -13,7 +13,7 @@ from hypothesis.stateful import (
 )
 
 from lamplighter_agent.core import state as model_state
-from lamplighter_agent.core.reconcile import Remove, Start, Supersede, reconcile
+from lamplighter_agent.core.reconcile import Promote, Remove, Start, Supersede, reconcile
 from lamplighter_agent.core.state import AttemptState, Installed, ModelState
 from lamplighter_agent.core.update import (
     MAX_STARTS,
@@ -25,9 +25,9 @@ from lamplighter_agent.core.update import (
     State,
     possible,
 )
-from lamplighter_protocol.assignment import AssignedModel, Assignment, Generation
+from lamplighter_protocol.assignment import AssignedModel, Assignment, Generation, Mode
 from lamplighter_protocol.blobs import describe
-from lamplighter_protocol.reported import Failure
+from lamplighter_protocol.reported import Failure, Shadowed
 from lamplighter_protocol.trust import ModelPolicy
 
 NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
@@ -36,12 +36,13 @@ BAD = frozenset(
 )
 
 
-def assigned(release: int) -> AssignedModel:
+def assigned(release: int, mode: Mode = "active") -> AssignedModel:
     return AssignedModel(
         model="digits",
         release=release,
         manifest=describe(b"manifest %d" % release),
         variant="onnx-fp32",
+        mode=mode,
         not_before_utc=NOW,
         deadline_utc=NOW + timedelta(hours=1),
     )
@@ -58,6 +59,9 @@ def installed(release: int) -> Installed:
     )
 
 
+SHADOWED = Shadowed(seconds=60, requests=9, compared=9, disagreed=1, missed=0)
+
+
 class Device(RuleBasedStateMachine):
     """A device whose effects end as they like, that restarts and gets assignments at any time."""
 
@@ -67,6 +71,7 @@ class Device(RuleBasedStateMachine):
         self.effects: tuple[Effect, ...] = ()
         self.counter = 0
         self.wanted = 0
+        self.in_shadow: int | None = None
         self.committed_ever = False
         self.failed: set[int] = set()
         self.restarts_of_attempt = 0
@@ -84,7 +89,10 @@ class Device(RuleBasedStateMachine):
             issued_utc=NOW,
             expires_utc=NOW + timedelta(days=1),
             window_s=60,
-            models=(assigned(self.wanted),),
+            models=(
+                assigned(self.wanted),
+                *(assigned(release, "shadow") for release in [self.in_shadow] if release),
+            ),
         )
         while True:
             steps = reconcile(assignment, {"digits": self.model}, NOW)
@@ -96,6 +104,13 @@ class Device(RuleBasedStateMachine):
                 assert step.generation.counter not in self.failed
                 self.restarts_of_attempt = 0
                 model, self.effects = model_state.begin(
+                    self.model, step.assigned, step.generation, NOW
+                )
+                self.journal(model)
+                return
+            if isinstance(step, Promote):
+                assert self.model.state == "shadowing"
+                model, self.effects = model_state.promote(
                     self.model, step.assigned, step.generation, NOW
                 )
                 self.journal(model)
@@ -115,10 +130,10 @@ class Device(RuleBasedStateMachine):
             assert attempt is not None
             self.failed.add(attempt.generation.counter)
 
-    @rule(release=st.integers(1, 4))
-    def a_newer_assignment_comes(self, release: int) -> None:
+    @rule(release=st.integers(1, 4), in_shadow=st.none() | st.integers(1, 4))
+    def a_newer_assignment_comes(self, release: int, in_shadow: int | None) -> None:
         self.counter += 1
-        self.wanted = release
+        self.wanted, self.in_shadow = release, in_shadow
         self.follow()
 
     @precondition(lambda self: self.counter > 0)
@@ -135,12 +150,15 @@ class Device(RuleBasedStateMachine):
                 self.apply("looped", Failure(code="UPDATE_LOOP", sentence=""))
                 return
             self.journal(model_state.started(self.model))
-        endings = sorted(YIELDS[effect] - {"looped"})
+        other = {"self-test-passed", "shadow-due"} - {model_state.passed(self.model)}
+        endings = sorted(YIELDS[effect] - {"looped"} - other)
         event = data.draw(st.sampled_from(endings))
         if event == "trust-agreed":
             assert self.model.attempt is not None
             release = self.model.attempt.assigned.release
             self.journal(model_state.agreed(self.model, installed(release)))
+        if event == "shadow-ok":
+            self.journal(model_state.shadowed(self.model, SHADOWED))
         failure = Failure(code="WORKER_CRASHED", sentence="") if event in BAD else None
         self.apply(event, failure)
         if not self.effects or not YIELDS[self.effects[-1]]:
@@ -183,6 +201,14 @@ class Device(RuleBasedStateMachine):
     def an_attempt_is_at_rest_or_on_its_way(self) -> None:
         going_on = bool(self.effects and YIELDS[self.effects[-1]])
         assert going_on == (self.model.state not in RESTING)
+
+    @invariant()
+    def a_shadow_runs_only_beside_what_answers(self) -> None:
+        if self.model.state == "shadowing":
+            assert self.model.attempt is not None
+            assert self.model.attempt.assigned.mode == "shadow"
+            report = self.model.report()
+            assert report.active is None or report.active.committed
 
     @invariant()
     def the_report_tells_the_same(self) -> None:
@@ -262,6 +288,27 @@ def test_interruptions_while_the_candidate_starts_come_to_an_end() -> None:
     assert starts == MAX_STARTS
     model, _ = model_state.advance(model, "looped", NOW, Failure(code="UPDATE_LOOP", sentence=""))
     assert model.state == "failed"
+
+
+def test_a_promoted_release_starts_anew_under_the_new_assignment() -> None:
+    model = ModelState(model="digits", active=installed(1))
+    model, _ = model_state.begin(model, assigned(2, "shadow"), Generation(1, 1), NOW)
+    model = model_state.agreed(model, installed(2))
+    for event in ("trust-agreed", "blobs-complete", "loaded", model_state.passed(model)):
+        model, effects = model_state.advance(model, event, NOW)
+    assert (model.state, effects) == ("shadowing", ("shadow",))
+    model = model_state.shadowed(model_state.started(model), SHADOWED)
+    model, effects = model_state.advance(model, "shadow-ok", NOW)
+    assert (model.state, effects) == ("shadowing", ("shadow",))
+    attempt = model.report().attempt
+    assert attempt is not None
+    assert attempt.shadow == SHADOWED
+    model, effects = model_state.promote(model, assigned(2), Generation(1, 2), NOW)
+    assert (model.state, effects) == ("verified", ("load",))
+    attempt = model.report().attempt
+    assert attempt is not None
+    assert (attempt.generation, attempt.shadow) == (Generation(1, 2), None)
+    assert model_state.passed(model) == "self-test-passed"
 
 
 def test_a_release_installed_again_does_not_push_the_previous_one_out() -> None:

@@ -50,4 +50,13 @@ def test_only_what_has_passed_everything_serves_and_only_probation_commits() -> 
     assert {pair for pair in into["committed"] if pair[0] != "committed"} == {
         ("probation", "probation-ok")
     }
-    assert not into["shadowing"]
+    assert {pair for pair in into["shadowing"] if pair[0] != "shadowing"} == {
+        ("self-testing", "shadow-due")
+    }
+
+
+def test_what_runs_in_shadow_never_switches_what_serves() -> None:
+    for (state, event), outcome in TRANSITIONS.items():
+        if state == "shadowing":
+            assert outcome.state in {"shadowing", "verified", "failed", "idle"}, event
+            assert not {"switch", "switch-back"} & set(outcome.effects)

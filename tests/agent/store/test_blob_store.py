@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_agent.store.blobs import SYNC_BYTES, BlobStore
 from lamplighter_protocol.blobs import BlobRef, describe, split
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES
@@ -190,14 +190,16 @@ def test_after_a_failed_sync_nothing_that_was_read_back_is_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     store = BlobStore(tmp_path)
-    partial = store.partial(BLOB)
-    for number, chunk in enumerate(CHUNKS[:-1]):
+    raw = random.Random(8).randbytes(SYNC_BYTES)
+    blob, chunks = describe(raw), list(split(raw))
+    partial = store.partial(blob)
+    for number, chunk in enumerate(chunks[:-1]):
         partial.write(number, chunk)
 
     def fails(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    write_last = functools.partial(partial.write, len(CHUNKS) - 1, CHUNKS[-1])
+    write_last = functools.partial(partial.write, len(chunks) - 1, chunks[-1])
     if step == "finish":
         write_last()
     with monkeypatch.context() as patched:
@@ -205,10 +207,25 @@ def test_after_a_failed_sync_nothing_that_was_read_back_is_believed(
         with pytest.raises(LamplighterError, match="DISK_FAILED"):
             (partial.finish if step == "finish" else write_last)()
     partial.close()
-    assert not store.has(BLOB.sha256)
-    again = store.partial(BLOB)
-    assert again.lacking == {0, 1, 2, 3}
+    assert not store.has(blob.sha256)
+    again = store.partial(blob)
+    assert again.lacking == set(range(len(chunks)))
     again.close()
+
+
+def test_chunks_share_a_sync_and_the_whole_file_has_one_before_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, synced = BlobStore(tmp_path), []
+
+    def sync(file: int) -> None:
+        synced.append((os.fstat(file).st_size, store.has(blob.sha256)))
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    raw = random.Random(8).randbytes(2 * SYNC_BYTES + 100)
+    blob = describe(raw)
+    assert put(store, raw) == blob
+    assert synced == [(SYNC_BYTES, False), (2 * SYNC_BYTES, False), (len(raw), False)]
 
 
 def test_a_file_that_cannot_be_read_is_set_aside_to_be_fetched_again(tmp_path: Path) -> None:

@@ -186,6 +186,26 @@ async def test_a_lost_file_is_missed_also_when_the_index_comes_after_it(
     assert (trust.is_short, trust.is_due()) == (False, True)
 
 
+async def test_a_lost_file_is_missed_though_the_set_before_is_verified_meanwhile(
+    dirs: TrustDirs, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust = Trust(dirs)
+    deliver(trust, repository)
+    repository.publish()
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fails)
+        with pytest.raises(LamplighterError, match="DISK_FAILED"):
+            trust.take("timestamp.json", repository.files["timestamp.json"])
+    await trust.refresh()
+    assert not trust.is_short
+    deliver(trust, repository, but="timestamp.json")
+    assert trust.is_short
+
+
 async def test_a_killed_child_is_asked_again(
     dirs: TrustDirs, repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

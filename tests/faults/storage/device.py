@@ -102,6 +102,7 @@ class Device:
                 time.monotonic() - changed_mono > QUIET_S
                 and self._rests(release)
                 and self.serves(self.committed)
+                and look() == seen  # an answer may have taken long
             )
 
         try:

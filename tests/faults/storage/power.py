@@ -141,7 +141,7 @@ class PowerBench:
             finally:
                 _run("losetup", "--detach", device)
         finally:
-            _run("umount", file)
+            _unmount(file)
             disk.wait(TIMEOUT_S)
 
     @contextlib.contextmanager
@@ -150,10 +150,16 @@ class PowerBench:
         try:
             yield
         finally:
-            # The threads of a killed process may hold it for a moment after its leader has gone.
-            unmount = ["umount", str(self._mounted)]
-            idle = lambda: subprocess.run(unmount, capture_output=True).returncode == 0  # noqa: E731
-            wait_for("the disk to be idle", idle)
+            _unmount(self._mounted)
+
+
+def _unmount(place: Path) -> None:
+    """Threads of a killed process, and a loop device, may hold it a moment longer than they say."""
+    command = ["umount", str(place)]
+    wait_for(
+        f"{place.name} to be idle",
+        lambda: subprocess.run(command, capture_output=True).returncode == 0,
+    )
 
 
 def _run(*command: str | Path) -> str:

@@ -191,7 +191,7 @@ class World:
 def copy_state(source: Path, target: Path) -> None:
     """Put a device's folder back to what it was."""
     shutil.rmtree(target, ignore_errors=True)
-    sockets = shutil.ignore_patterns("*.sock", "agent.counts")  # they cannot be copied
+    sockets = shutil.ignore_patterns("*.sock", "agent.*")  # they cannot be copied
     shutil.copytree(source, target, symlinks=True, ignore=sockets)
 
 

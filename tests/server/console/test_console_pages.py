@@ -133,6 +133,14 @@ async def test_a_board_that_waits_says_why(stage: Any, people: httpx.AsyncClient
     assert "<b>WAITS_FOR_WORKLOAD</b> An application asks to wait." in page
 
 
+async def test_a_release_shows_what_it_is_called(stage: Any, people: httpx.AsyncClient) -> None:
+    await stage.add_release("digits", 1)
+    await people.put("/api/v1/models/digits/aliases/champion", json={"release": 1})
+    page = (await people.get("/")).text
+    check_clean(page)
+    assert 'digits 1 <span class="badge">champion</span>' in page
+
+
 async def test_hostile_texts_stay_texts(stage: Any, people: httpx.AsyncClient) -> None:
     await stage.add_device("cam-1", site=HOSTILE, note=HOSTILE)
     await stage.add_release("digits", 1)

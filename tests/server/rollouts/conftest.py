@@ -14,6 +14,7 @@ from lamplighter_protocol.reported import (
     ModelReport,
     Phase,
     Reported,
+    Shadowed,
 )
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -32,6 +33,7 @@ def make_report() -> MakeReport:
         trying: int | None = None,
         phase: Phase = "fetching",
         failure: Failure | None = None,
+        shadow: Shadowed | None = None,
         problem: Failure | None = None,
         waits: Failure | None = None,
         model: str = "digits",
@@ -52,6 +54,7 @@ def make_report() -> MakeReport:
                 phase=phase,
                 started_utc=NOW,
                 failure=failure,
+                shadow=shadow,
                 timings_s={"rollback": 0.4} if phase == "rolled-back" else {},
             )
         return Reported(

@@ -1,10 +1,11 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from lamplighter_protocol.assignment import Generation
-from lamplighter_protocol.reported import Failure, Phase, Reported
+from lamplighter_protocol.reported import Failure, Phase, Reported, Shadowed
 from lamplighter_server.rollouts.gates import Place, Target, judge_device, judge_wave
 from lamplighter_server.rollouts.policy import Policy
 from lamplighter_server.rollouts.states import DeviceState
@@ -122,3 +123,60 @@ def test_settled_states_are_final(make_report: MakeReport) -> None:
 def test_the_gate(states: list[DeviceState], policy: Policy, decision: str) -> None:
     places = [Place(device=f"cam-{i}", wave=0, state=s) for i, s in enumerate(states)]
     assert judge_wave(policy, places).decision == decision
+
+
+def shadowed(compared: int = 40, disagreed: int = 4) -> Shadowed:
+    return Shadowed(seconds=60, requests=40, compared=compared, disagreed=disagreed, missed=0)
+
+
+IN_SHADOW = msgspec.structs.replace(TARGET, mode="shadow")
+
+
+def test_a_signed_time_in_shadow_is_success_in_that_mode_only(make_report: MakeReport) -> None:
+    report = make_report(
+        "cam-1", generation=ASSIGNED, committed=1, trying=2, phase="shadowing", shadow=shadowed()
+    )
+    judged = judge_device(PLACE, report, IN_SHADOW, now_utc=NOW)
+    assert (judged.state, judged.reason) == (
+        "shadowed",
+        "4 of 40 rows were answered otherwise in shadow",
+    )
+    assert judge_device(PLACE, report, TARGET, now_utc=NOW) == PLACE
+    assert judge_wave(Policy(mode="shadow"), [judged]).decision == "go"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"shadow": None},
+        {"generation": OLD},
+        {"trying": 3},
+        {"phase": "verified"},
+    ],
+)
+def test_a_shadow_whose_time_is_not_over_is_waited_for(
+    make_report: MakeReport, told: dict[str, object]
+) -> None:
+    over = {"generation": ASSIGNED, "trying": 2, "phase": "shadowing", "shadow": shadowed()}
+    report = make_report("cam-1", committed=1, **{**over, **told})
+    assert judge_device(PLACE, report, IN_SHADOW, now_utc=NOW) == PLACE
+    assert judge_device(PLACE, report, IN_SHADOW, now_utc=LATE).state == "timed-out"
+
+
+@pytest.mark.parametrize(
+    ("compared", "disagreed", "state"),
+    [(40, 4, "shadowed"), (40, 5, "failed"), (0, 0, "failed"), (1, 0, "shadowed")],
+)
+def test_disagreement_above_the_limit_fails_and_no_comparison_is_no_go(
+    make_report: MakeReport, compared: int, disagreed: int, state: DeviceState
+) -> None:
+    report = make_report(
+        "cam-1",
+        generation=ASSIGNED,
+        committed=1,
+        trying=2,
+        phase="shadowing",
+        shadow=shadowed(compared, disagreed),
+    )
+    target = msgspec.structs.replace(IN_SHADOW, max_disagreed_share=10)
+    assert judge_device(PLACE, report, target, now_utc=NOW).state == state

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner, Result
 
+from lamplighter_protocol.assignment import Generation
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
 from lamplighter_server.cli.app import app
@@ -170,11 +171,34 @@ async def test_a_plan_is_changed_and_approved_by_command(door: Door) -> None:
     assert (asked.exit_code, "Planned by" in asked.output) == (1, True)
 
 
+async def test_a_release_may_be_called_by_its_name(door: Door) -> None:
+    set_it = await door.run("model", "alias", "set", "champion", "digits@1")
+    assert set_it.stdout == "digits@champion is digits@1 now.\n"
+    made = await door.run("rollout", "create", "digits@champion", "--json")
+    assert json.loads(made.stdout)["release"] == 1
+    listed = await door.run("model", "alias", "ls", "--json")
+    assert [item["alias"] for item in json.loads(listed.stdout)] == ["champion"]
+    forgotten = await door.run("model", "alias", "rm", "digits@champion")
+    assert forgotten.exit_code == 0
+    unknown = await door.run("rollout", "create", "digits@champion")
+    assert isinstance(unknown.exception, LamplighterError)
+    assert unknown.exception.code == "NOT_FOUND"
+
+
+async def test_a_person_sees_what_ran_where(door: Door) -> None:
+    await door.stage.report("cam-0", committed=1, generation=Generation(1, 1))
+    (ran,) = json.loads((await door.run("model", "history", "digits", "--json")).stdout)
+    assert (ran["device"], ran["release"], ran["until_utc"]) == ("cam-0", 1, None)
+    assert "now" in (await door.run("model", "history", "digits", "--device", "cam-0")).stdout
+    unknown = await door.run("model", "history", "digits", "--device", "cam-9")
+    assert isinstance(unknown.exception, LamplighterError)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("create", "digits"),
-        ("create", "digits@one"),
+        ("create", "digits@"),
         ("create", "digits@1", "--where", "site"),
         ("create", "digits@1", "--deadline", "soon"),
     ],

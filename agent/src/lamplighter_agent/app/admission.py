@@ -33,11 +33,12 @@ class Admission:
         Raises:
             LamplighterError: Why it is refused: TRUST_REFUSED, RELEASE_BELOW_MINIMUM,
                 HARDWARE_FORBIDDEN, CAPABILITY_MISSING, VARIANT_UNSUPPORTED, MESSAGE_MALFORMED,
-                MESSAGE_TOO_LARGE, ASSIGNMENT_EXPIRED, DEVICE_KEY_MISSING, KEY_REFUSED.
+                MESSAGE_TOO_LARGE, ASSIGNMENT_EXPIRED, DEVICE_KEY_MISSING, KEY_REFUSED,
+                SHADOW_ALONE.
         """
-        if assigned.mode != "active":
+        if assigned.mode == "shadow" and active is None:
             raise LamplighterError(
-                "CAPABILITY_MISSING", f"This agent has no mode {assigned.mode!r}."
+                "SHADOW_ALONE", f"No release of {assigned.model} answers here that it could follow."
             )
         await self.fit(assigned)
         manifest = await self._patiently(assigned, lambda: self._agreed(assigned, active))
@@ -59,6 +60,7 @@ class Admission:
                 name: blob.sha256 for name, blob in manifest.blobs_for(assigned.variant).items()
             },
             load_timeout_s=manifest.health.load_timeout_s,
+            memory_budget_mb=manifest.health.memory_budget_mb,
             since_utc=self._services.now_utc(),
         )
 

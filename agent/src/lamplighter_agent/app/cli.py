@@ -188,6 +188,7 @@ def _tell(line: str) -> None:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.app.family import adopted_orphans
     from lamplighter_agent.app.supervisor import Supervisor
     from lamplighter_agent.store.identity import load_identity
 
@@ -205,7 +206,8 @@ def _run(chosen: argparse.Namespace) -> int:
     async def supervise() -> None:
         await Supervisor(identity, settings).run()
 
-    asyncio.run(supervise())
+    with adopted_orphans():
+        asyncio.run(supervise())
     return 0
 
 
@@ -230,11 +232,13 @@ def _config(chosen: argparse.Namespace) -> int:
 
 
 def _apply(chosen: argparse.Namespace) -> int:
+    from lamplighter_agent.app.bell import ring
     from lamplighter_agent.app.carrier import hand_in
     from lamplighter_agent.store.identity import load_identity
 
     data = DataDir.choose(chosen.data_dir)
     file = hand_in(chosen.place, data.carried, load_identity(data.identity).enrolment)
+    ring(data.bell)
     sys.stdout.write(
         f"{file.name} is taken; it may be removed. The agent judges it as if the server had sent "
         "it: lamplighter-agent status\n"

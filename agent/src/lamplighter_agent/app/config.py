@@ -12,7 +12,7 @@ from lamplighter_agent.core.conditions import DailyWindow
 from lamplighter_agent.observe.inventory import PROBE
 
 DATA_DIR_VARIABLE: Final = "LAMPLIGHTER_AGENT_DATA_DIR"
-WORKER: Final = (sys.executable, "-m", "lamplighter_agent.app.worker")
+WORKER: Final = (sys.executable, "-m", "lamplighter_agent.app.lean_worker")
 DEFAULT_DATA_DIR: Final = Path("/var/lib/lamplighter-agent")
 
 
@@ -93,6 +93,11 @@ class DataDir:
         return self.run / "agent.counts"
 
     @property
+    def bell(self) -> Path:
+        """Where `lamplighter-agent apply` rings."""
+        return self.run / "agent.bell"
+
+    @property
     def status(self) -> Path:
         """What `lamplighter-agent status` reads."""
         return self.path / "status.json"
@@ -142,6 +147,11 @@ class Settings:
         "info",
         Choice("debug", "info", "warning", "error"),
         "What goes to standard error, and so into the journal.",
+    )
+    accelerator: str = key(
+        "cpu",
+        Choice("cpu", "cuda", "tensorrt"),
+        "What ONNX models run on; on the CPU where that is missing.",
     )
 
     # Before an update may go on

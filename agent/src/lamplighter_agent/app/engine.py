@@ -8,6 +8,7 @@ from lamplighter_agent.observe.answers import AnswerReader, Answers
 from lamplighter_agent.observe.counting import Counting
 from lamplighter_agent.ports.servable import Totals
 from lamplighter_agent.ports.session import Array, Session, Tensors
+from lamplighter_agent.serve.mirroring import Mirroring
 from lamplighter_protocol.bundle import Manifest, Variant
 from lamplighter_protocol.errors import LamplighterError
 
@@ -28,6 +29,8 @@ class Engine:
         self.manifest = manifest
         self.variant = variant
         self.counting = Counting(manifest, copies=copies)
+        self.mirror: Mirroring | None = None
+        """Where each answered request is copied to, while a release runs in shadow."""
         self._session = session
         self._reader = AnswerReader(manifest)
         self._process = psutil.Process()
@@ -40,6 +43,8 @@ class Engine:
             self.counting.failed(error.code)
             raise
         self.counting.answered(inputs, answers, time.perf_counter() - started_mono)
+        if self.mirror is not None:
+            self.mirror.copy(inputs, answers.classes)
         return outputs
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
@@ -55,6 +60,9 @@ class Engine:
             seconds=self.counting.seconds,
             errors=counts.errors,
             rss_bytes=self._process.memory_info().rss,
+            compared=counts.compared,
+            disagreed=counts.disagreed,
+            missed=counts.missed,
         )
 
     def _answer(self, inputs: Tensors) -> tuple[dict[str, Array], Answers]:

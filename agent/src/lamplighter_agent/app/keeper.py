@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from lamplighter_agent.app.services import Services, failure_of
+from lamplighter_agent.app.services import Services, failure_of, tell_lacking
 from lamplighter_agent.app.slots import Slot
 from lamplighter_agent.core.state import Installed, fall_back, lose_files, without_forbidden
 from lamplighter_protocol.errors import LamplighterError
@@ -56,6 +56,7 @@ class Keeper:
         """Let the slot serve; ends with the error by which it is lost."""
         if not slot.alive:
             await slot.load()
+            tell_lacking(slot, self._services.tell)
         if not slot.serving:
             await slot.serve()
         self.tried.set()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.fetcher import Fetcher
+from lamplighter_agent.app.slots import Slot
 from lamplighter_agent.app.windows import Windows
 from lamplighter_agent.store.blobs import BlobStore
 from lamplighter_agent.store.identity import Identity
@@ -76,3 +77,9 @@ class Services:
 def failure_of(error: LamplighterError) -> Failure:
     """The error as reports and events carry it."""
     return Failure(code=error.code, sentence=error.sentence)
+
+
+def tell_lacking(slot: Slot, tell: Tell) -> None:
+    """Report that a model runs on the CPU though a setting asks for more."""
+    if slot.lacking is not None:
+        tell.problem(LamplighterError(slot.lacking.code, slot.lacking.sentence))

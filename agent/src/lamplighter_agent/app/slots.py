@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lamplighter_agent.app.limits import Limits
 from lamplighter_agent.app.workers import WorkerProcess
 from lamplighter_agent.core.state import Installed
 from lamplighter_agent.durable import disk_errors
 from lamplighter_agent.ports.worker import Beat
 from lamplighter_agent.store.blobs import BlobStore
+from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
 
@@ -30,6 +32,7 @@ class Slot:
         command: How a worker is started, before its options.
         listen_fds: The model's listening sockets.
         hang_s: How long its worker may be silent while it serves.
+        mode: Whether it is to answer, or to run in the shadow of what does.
     """
 
     def __init__(
@@ -42,9 +45,11 @@ class Slot:
         command: Sequence[str],
         listen_fds: Sequence[int],
         hang_s: float,
+        mode: Mode = "active",
     ) -> None:
         self.model = model
         self.installed = installed
+        self.mode: Mode = mode
         self._blobs = blobs
         self._run = run
         self._files: Path | None = None
@@ -52,10 +57,12 @@ class Slot:
         self._listen_fds = listen_fds
         self._hang_s = hang_s
         self.worker: WorkerProcess | None = None
+        self.lacking: Failure | None = None
+        """Why the model runs on the CPU though a setting asks for more."""
         self.serving = False
         """Whether it was told to accept requests."""
         self.has_served = False
-        """Whether it ever was."""
+        """Whether it ever was, or was told to take copies of them."""
 
     @property
     def alive(self) -> bool:
@@ -85,8 +92,10 @@ class Slot:
             ],
             self._listen_fds,
             self._hang_s,
+            Limits(self.installed.memory_budget_mb, in_shadow=self.mode == "shadow"),
         )
         loaded = await self.worker.loaded(self.installed.load_timeout_s)
+        self.lacking = loaded.lacking
         _raise(loaded.failure)
 
     def _lay_out(self) -> tuple[Path, Path]:
@@ -121,6 +130,21 @@ class Slot:
         """
         await self._running.serve()
         self.serving = self.has_served = True
+
+    async def shadow(self) -> None:
+        """Take copies of requests at `copies`.
+
+        Raises:
+            LamplighterError: WORKER_CRASHED, WORKER_HUNG.
+        """
+        await self._running.shadow(self.copies)
+        self.has_served = True
+
+    @property
+    def copies(self) -> Path:
+        """Where copies of requests are taken, in shadow mode."""
+        assert self._files is not None  # noqa: S101 - it is loaded
+        return self._files / "copies.sock"
 
     def drain(self) -> None:
         """Accept no more requests; stay warm."""

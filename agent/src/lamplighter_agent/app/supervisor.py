@@ -8,14 +8,16 @@ import shutil
 import signal
 from collections.abc import Coroutine
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any
 
 from lamplighter_agent import __version__
+from lamplighter_agent.app.bell import answer
 from lamplighter_agent.app.carrier import Carrier
 from lamplighter_agent.app.conditions import Conditions
 from lamplighter_agent.app.config import Settings
 from lamplighter_agent.app.counts_door import CountsDoor
 from lamplighter_agent.app.desired import Desired
+from lamplighter_agent.app.feeder import Feeder
 from lamplighter_agent.app.fetching import budget_state, make_fetcher
 from lamplighter_agent.app.inbox import Inbox
 from lamplighter_agent.app.renewal import Renewal
@@ -27,9 +29,10 @@ from lamplighter_agent.app.status import Status, describe_serving, summary, writ
 from lamplighter_agent.app.systemd import notify, stay_alive
 from lamplighter_agent.app.tasks import cancel
 from lamplighter_agent.app.teller import Teller
+from lamplighter_agent.app.trust_follower import follow_trust
 from lamplighter_agent.app.updater import ModelUpdater
 from lamplighter_agent.app.windows import Windows
-from lamplighter_agent.core.reconcile import Remove, Start, reconcile
+from lamplighter_agent.core.reconcile import Promote, Remove, Start, reconcile
 from lamplighter_agent.core.update import RESTING
 from lamplighter_agent.link.broker_way import BrokerWay
 from lamplighter_agent.link.mqtt import Broker, Link
@@ -50,7 +53,6 @@ from lamplighter_protocol.telemetry import Event
 from lamplighter_protocol.topics import Topics
 
 _LOG = logging.getLogger(__name__)
-_MB: Final = 2**20
 
 
 class Supervisor:
@@ -69,7 +71,7 @@ class Supervisor:
         self._topics = Topics(enrolment.fleet)
         boot = boot_id()
         self._journal = Journal(data.journal)
-        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=int(settings.outbox_max_mb * _MB))
+        self._outbox = Outbox(data.outbox, boot=boot, max_bytes=int(settings.outbox_max_mb * 2**20))
         self._trust = Trust(
             TrustDirs(data.trust / "store", data.trust / "inbox", identity.root_file)
         )
@@ -202,9 +204,8 @@ class Supervisor:
         Raises:
             LamplighterError: PORT_IN_USE at the start.
         """
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            asyncio.get_running_loop().add_signal_handler(number, self.stop)
         run = self._settings.data.run
         shutil.rmtree(run, ignore_errors=True)
         with contextlib.suppress(OSError):  # slots and sockets do without it
@@ -218,18 +219,21 @@ class Supervisor:
             self._inventory = await take_inventory(self._settings.probe_command)
             for task in (
                 self._link.run(),
-                self._follow_trust(),
+                follow_trust(self._trust, self._ask_for_trust, self._teller, self._settings),
                 self._sender.run(),
                 self._reporter.run(self._write_status),
                 self._services.windows.run(self._slots),
                 self._counts_door.run(),
                 self._take_vitals(),
+                answer(self._settings.data.bell, self._teller.reconcile_due.set),
                 stay_alive(),
             ):
                 self._spawn(task)
             self._deciding = self._spawn(self._follow_assignment())
             if self._renewal is not None:
                 self._spawn(self._renewal.run())
+            if self._settings.source:
+                self._spawn(Feeder(self._settings, self._teller.problem).run())
             self._teller.report_due.set()
             notify(READY="1")
             await self._stopped.wait()
@@ -277,31 +281,10 @@ class Supervisor:
         self._desired.take(payload)
         self._teller.reconcile_due.set()
 
+    def _ask_for_trust(self) -> None:
+        self._link.subscribe([self._topics.trust("#")], qos=1)  # it is retained
+
     # The loops.
-
-    async def _follow_trust(self) -> None:
-        self._trust.changed.set()  # what came before the restart
-        settings = self._settings
-        pause_s: float | None = None
-        while True:
-            try:
-                await asyncio.wait_for(self._trust.changed.wait(), pause_s)
-            except asyncio.TimeoutError:
-                if self._trust.is_short:
-                    self._link.subscribe([self._topics.trust("#")], qos=1)  # it is retained
-            self._trust.changed.clear()
-            if self._trust.is_due():
-                await self._refresh_trust()
-            longer_s = 2 * pause_s if pause_s else settings.retry_first_s
-            pause_s = min(longer_s, settings.retry_max_s) if self._trust.may_heal else None
-
-    async def _refresh_trust(self) -> None:
-        try:
-            await self._trust.refresh()
-        except LamplighterError as error:
-            self._teller.problem(error)
-        self._teller.changed()
-        self._teller.settled()
 
     async def _follow_assignment(self) -> None:
         await asyncio.gather(*(updater.resume() for updater in self._updaters.values()))
@@ -321,6 +304,9 @@ class Supervisor:
                 if isinstance(step, Start):
                     updater = self._updater(step.assigned.model)
                     await updater.begin(step.assigned, step.generation)
+                elif isinstance(step, Promote):
+                    updater = self._updater(step.assigned.model)
+                    await updater.promote(step.assigned, step.generation)
                 elif isinstance(step, Remove):
                     await self._remove(step.model)
                 else:

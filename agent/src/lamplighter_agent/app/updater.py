@@ -8,24 +8,25 @@ from typing import Final
 from lamplighter_agent.app.admission import Admission
 from lamplighter_agent.app.keeper import Keeper
 from lamplighter_agent.app.probation import Probation
-from lamplighter_agent.app.services import Services, failure_of
+from lamplighter_agent.app.record import ModelRecord
+from lamplighter_agent.app.services import Services, failure_of, tell_lacking
+from lamplighter_agent.app.shadow import Shadowing, check_room
 from lamplighter_agent.app.slots import Slot
 from lamplighter_agent.app.sockets import ModelSockets
 from lamplighter_agent.app.tasks import cancel
+from lamplighter_agent.app.workers import LOSSES
 from lamplighter_agent.core import state as model_state
 from lamplighter_agent.core.state import AttemptState, Installed, ModelState
 from lamplighter_agent.core.update import YIELDS, Effect, Event
-from lamplighter_protocol.assignment import AssignedModel, Generation
+from lamplighter_protocol.assignment import AssignedModel, Generation, Mode
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Failure
-from lamplighter_protocol.telemetry import Event as Told
 from lamplighter_protocol.trust import allows_release
 
 _Ending = tuple[Event, Failure | None]
 #: How long a worker that is to end may take for its open connections.
 DRAIN_TIMEOUT_S: Final = 3.0
-_LOST = frozenset({"WORKER_CRASHED", "WORKER_HUNG"})
 
 
 class ModelUpdater:
@@ -50,12 +51,15 @@ class ModelUpdater:
         self._leaving: set[Slot] = set()
         self._manifest: Manifest | None = None
         self._probation: Probation | None = None
+        self._shadowing: Shadowing | None = None
         self._admission = Admission(services)
+        self._record = ModelRecord(name, services)
         self._perform: dict[Effect, Callable[[], Awaitable[_Ending | None]]] = {
             "agree": self._agree,
             "fetch": self._fetch,
             "load": self._load,
             "self-test": self._self_test,
+            "shadow": self._shadow,
             "switch": self._switch,
             "watch": self._watch,
             "restart": self._restart,
@@ -77,13 +81,11 @@ class ModelUpdater:
 
     @property
     def _model(self) -> ModelState:
-        return self._services.journal.model(self.name)
+        return self._record.model
 
     @property
     def _attempt(self) -> AttemptState:
-        attempt = self._model.attempt
-        assert attempt is not None  # noqa: S101 - effects belong to an attempt
-        return attempt
+        return self._record.attempt
 
     def serve(self) -> None:
         """Bring the committed release up from disk.
@@ -99,27 +101,26 @@ class ModelUpdater:
         if self._keeper is not None:
             await self._keeper.tried.wait()
         if self._model.attempt is not None:
-            self._drive(await self._apply("interrupted", None))
+            self._drive(await self._record.advance("interrupted", None))
 
     async def begin(self, assigned: AssignedModel, generation: Generation) -> None:
         """Begin an attempt; nothing is under way."""
-        now_utc = self._services.now_utc()
-        effects: tuple[Effect, ...] = ()
-
-        def change(model: ModelState) -> ModelState:
-            nonlocal effects
-            model, effects = model_state.begin(model, assigned, generation, now_utc)
-            return model
-
-        await self._save(change)
-        self._drive(effects)
+        self._drive(await self._record.begin(assigned, generation))
 
     async def supersede(self) -> None:
         """End the attempt under way, as a newer assignment wants something else."""
         await cancel(filter(None, (self._driving,)))
         for slot in self._leaving:
             self._services.spawn(self._end(slot))
-        self._drive(await self._apply("superseded", None))
+        self._drive(await self._record.advance("superseded", None))
+
+    async def promote(self, assigned: AssignedModel, generation: Generation) -> None:
+        """Let the release in shadow go on as the active one."""
+        await cancel(filter(None, (self._driving,)))
+        if self._model.state == "shadowing":
+            self._drive(await self._record.promote(assigned, generation))
+        else:  # it has ended meanwhile; what follows is decided anew
+            self._services.tell.settled()
 
     async def close(self) -> None:
         """Stop every task and every worker, and take their last counts."""
@@ -143,52 +144,8 @@ class ModelUpdater:
             if ending is None:
                 break
             assert ending[0] in YIELDS[effects[-1]]  # noqa: S101 - the table's contract
-            effects = await self._apply(*ending)
+            effects = await self._record.advance(*ending)
         self._services.tell.settled()
-
-    async def _apply(self, event: Event, failure: Failure | None) -> tuple[Effect, ...]:
-        now_utc = self._services.now_utc()
-        effects: tuple[Effect, ...] = ()
-
-        def change(model: ModelState) -> ModelState:
-            nonlocal effects
-            model, effects = model_state.advance(model, event, now_utc, failure)
-            return model
-
-        await self._save(change)
-        return effects
-
-    async def _save(self, change: Callable[[ModelState], ModelState]) -> None:
-        """Journal a change; a full disk makes the update wait, not end."""
-        pause_s = self._services.settings.retry_first_s
-        while True:
-            before = self._model
-            model = change(before)
-            try:
-                self._services.journal.save_model(model)
-            except LamplighterError as error:
-                self._services.tell.problem(error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, self._services.settings.retry_max_s)
-            else:
-                break
-        if model.attempt is not None and model.state != before.state:
-            self._tell_phase(model.attempt)
-        self._services.tell.changed()
-
-    def _tell_phase(self, attempt: AttemptState) -> None:
-        failure = attempt.failure
-        self._services.tell.event(
-            Told(
-                at_utc=self._services.now_utc(),
-                kind="phase",
-                model=self.name,
-                release=attempt.assigned.release,
-                phase=attempt.state,
-                code=failure.code if failure else None,
-                sentence=failure.sentence if failure else "",
-            )
-        )
 
     # The effects.
 
@@ -197,7 +154,7 @@ class ModelUpdater:
             candidate = await self._admission.agree(self._attempt.assigned, self._model.active)
         except LamplighterError as error:
             return "refused", failure_of(error)
-        await self._save(lambda model: model_state.agreed(model, candidate))
+        await self._record.save(lambda model: model_state.agreed(model, candidate))
         return "trust-agreed", None
 
     async def _fetch(self) -> _Ending:
@@ -209,7 +166,7 @@ class ModelUpdater:
             if error.code == "STORE_CORRUPT":
                 return "store-damaged", None
             return "refused", failure_of(error)
-        await self._timed("fetch", started_mono)
+        await self._record.timed("fetch", started_mono)
         return "blobs-complete", None
 
     async def _load(self) -> _Ending:
@@ -228,17 +185,21 @@ class ModelUpdater:
             await self._admission.fit(self._attempt.assigned)
         except LamplighterError as error:
             return "load-failed", failure_of(error)
-        await self._save(model_state.started)
+        await self._record.save(model_state.started)
         if self._candidate is not None:
-            await self._candidate.stop()
+            await self._end(self._candidate)
+        mode, self._shadowing = self._attempt.assigned.mode, None
         try:
-            self._candidate = self._make_slot(candidate)
+            if mode == "shadow":
+                check_room(candidate)
+            self._candidate = self._make_slot(candidate, mode)
             self._manifest = await self._admission.manifest(self._attempt.assigned)
             await self._candidate.load()
+            tell_lacking(self._candidate, self._services.tell)
         except LamplighterError as error:
             if error.code == "STORE_CORRUPT":
                 return "store-damaged", None
-            return ("worker-lost" if error.code in _LOST else "load-failed"), failure_of(error)
+            return ("worker-lost" if error.code in LOSSES else "load-failed"), failure_of(error)
         return "loaded", None
 
     async def _self_test(self) -> _Ending:
@@ -246,10 +207,21 @@ class ModelUpdater:
         try:
             await self._new.self_test()
         except LamplighterError as error:
-            ending: Event = "worker-lost" if error.code in _LOST else "self-test-failed"
+            ending: Event = "worker-lost" if error.code in LOSSES else "self-test-failed"
             return ending, failure_of(error)
-        await self._timed("self_test", started_mono)
-        return "self-test-passed", None
+        await self._record.timed("self_test", started_mono)
+        return model_state.passed(self._model), None
+
+    async def _shadow(self) -> _Ending:
+        assert self._manifest is not None  # noqa: S101 - it is loaded
+        if self._shadowing is None:
+            self._shadowing = Shadowing(
+                self._manifest, self._services, self._new, lambda: self.serving
+            )
+        ending = await self._shadowing.watch()
+        if ending[0] == "shadow-ok" and (found := self._shadowing.found) is not None:
+            await self._record.save(lambda model: model_state.shadowed(model, found))
+        return ending
 
     async def _switch(self) -> _Ending:
         """Two workers accept for a moment, so that no connection is refused."""
@@ -268,7 +240,7 @@ class ModelUpdater:
     async def _watch(self) -> _Ending:
         assert self._probation is not None  # noqa: S101 - the switch has made it
         ending = await self._probation.watch(self._new)
-        await self._timed("probation", self._probation.started_mono)
+        await self._record.timed("probation", self._probation.started_mono)
         return ending
 
     async def _restart(self) -> _Ending:
@@ -294,12 +266,12 @@ class ModelUpdater:
             assert self._keeper is not None  # noqa: S101 - just made
             await self._keeper.tried.wait()
         self._drain(self._new)
-        await self._timed("rollback", started_mono)
+        await self._record.timed("rollback", started_mono)
         return "switched", None
 
     async def _discard(self) -> None:
         gone, self._candidate = self._candidate, None
-        self._probation = None
+        self._probation = self._shadowing = None
         if gone is not None:
             await self._end(gone)
         self._collect_garbage()
@@ -315,16 +287,12 @@ class ModelUpdater:
 
     # What they share.
 
-    async def _timed(self, step: str, started_mono: float) -> None:
-        seconds = _now_mono() - started_mono
-        await self._save(lambda model: model_state.timed(model, step, seconds))
-
     @property
     def _new(self) -> Slot:
         assert self._candidate is not None  # noqa: S101 - it is loaded
         return self._candidate
 
-    def _make_slot(self, installed: Installed) -> Slot:
+    def _make_slot(self, installed: Installed, mode: Mode = "active") -> Slot:
         settings = self._services.settings
         if self.sockets is None:
             self.sockets = ModelSockets(self.name, settings.sockets, self._port)
@@ -333,9 +301,10 @@ class ModelUpdater:
             installed,
             blobs=self._services.blobs,
             run=settings.data.run,
-            command=settings.worker_command,
-            listen_fds=self.sockets.fds,
+            command=(*settings.worker_command, "--accelerator", settings.accelerator),
+            listen_fds=self.sockets.fds if mode == "active" else (),
             hang_s=settings.hang_s,
+            mode=mode,
         )
 
     def _keep(self, slot: Slot) -> None:

@@ -101,7 +101,7 @@ class Windows:
     async def _close(self, slot: Slot, start_utc: datetime, length_s: int) -> None:
         if slot.worker is None or not slot.alive or not slot.has_served:
             return
-        serves = slot.serving
+        serves = slot.serving or slot.mode == "shadow"
         counts = await slot.worker.collect()
         # One that only waits, and has answered nothing, is no news at all.
         if counts is None or not (serves or counts.requests):
@@ -114,7 +114,7 @@ class Windows:
                 model=slot.model,
                 release=slot.installed.release,
                 variant=slot.installed.variant,
-                mode="active",
+                mode=slot.mode,
                 start_utc=start_utc,
                 length_s=length_s,
                 clock_synchronised=self._is_synchronised(),

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import logging
-import os
 import select
 import socket
 import sys
@@ -14,6 +13,8 @@ from typing import IO, Final
 
 import msgspec
 
+from lamplighter_agent.app.child import die_with_parent, take_standard_output
+from lamplighter_agent.app.comparing import Comparing
 from lamplighter_agent.app.engine import Engine
 from lamplighter_agent.ports.worker import (
     BEAT_INTERVAL_S,
@@ -25,17 +26,22 @@ from lamplighter_agent.ports.worker import (
     Drained,
     FromWorker,
     Loaded,
+    Mirror,
     SelfTest,
     SelfTested,
     Serve,
     Serving,
+    Shadow,
     Stop,
     ToWorker,
 )
+from lamplighter_agent.runtime.accelerators import ACCELERATORS
 from lamplighter_agent.runtime.golden import read_golden, self_test
 from lamplighter_agent.runtime.load import load
 from lamplighter_agent.serve.api import Api
+from lamplighter_agent.serve.mirroring import Mirroring
 from lamplighter_agent.serve.server import Server
+from lamplighter_agent.serve.shadow import ShadowServer
 from lamplighter_protocol.bundle import decode_manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.failure import Failure
@@ -60,6 +66,7 @@ class Worker:
         self._files = files
         self._out = out
         self._draining: asyncio.Task[None] | None = None
+        self._shadow: ShadowServer | None = None
 
     async def run(self, commands: asyncio.StreamReader) -> None:
         """Obey until told to stop or until the supervisor is gone."""
@@ -73,6 +80,9 @@ class Worker:
         finally:
             beating.cancel()
         self._break_off_draining()
+        self._mirror(None)
+        if self._shadow is not None:
+            self._shadow.close()
         if stopped:
             await self._server.drain(STOP_GRACE_S)
         else:  # an orphan would keep the listening sockets from the next supervisor
@@ -90,6 +100,20 @@ class Worker:
         elif isinstance(command, Drain):
             self._break_off_draining()
             self._draining = asyncio.create_task(self._drain())
+        elif isinstance(command, Shadow):
+            comparing = Comparing(self._engine, self._engine.counting)
+            self._shadow = ShadowServer(Path(command.path), comparing.take)
+            await self._shadow.serve()
+            say(self._out, Serving())
+        elif isinstance(command, Mirror):
+            self._mirror(command.path)
+
+    def _mirror(self, path: str | None) -> None:
+        engine = self._engine
+        if engine.mirror is not None:
+            engine.mirror.close()
+        labels = engine.manifest.answer.labels
+        engine.mirror = Mirroring(Path(path), labels) if path is not None else None
 
     def _break_off_draining(self) -> None:
         if self._draining is not None:
@@ -124,6 +148,9 @@ class Worker:
             latency=totals.latency,
             errors=totals.errors,
             rss_mb=totals.rss_bytes / 2**20,
+            compared=totals.compared,
+            disagreed=totals.disagreed,
+            missed=totals.missed,
         )
 
 
@@ -151,19 +178,13 @@ def say(out: IO[bytes], message: FromWorker) -> None:
     out.flush()
 
 
-def take_standard_output() -> IO[bytes]:
-    """Keep the pipe to the supervisor for ourselves: whatever a runtime prints goes to the log."""
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return out
-
-
 async def _main(arguments: argparse.Namespace, out: IO[bytes]) -> int:
     started_mono = time.perf_counter()
     try:
         manifest = decode_manifest(arguments.manifest.read_bytes())
         variant = manifest.variant(arguments.variant)
-        session = load(variant.runtime, arguments.files / variant.file)
+        model = arguments.files / variant.file
+        session = load(variant.runtime, model, arguments.accelerator)
     except (LamplighterError, OSError) as error:
         code = error.code if isinstance(error, LamplighterError) else "MODEL_LOAD_FAILED"
         sentence = error.sentence if isinstance(error, LamplighterError) else str(error)
@@ -176,7 +197,11 @@ async def _main(arguments: argparse.Namespace, out: IO[bytes]) -> int:
     reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    say(out, Loaded(time.perf_counter() - started_mono))
+    lacking = None
+    if session.missing:
+        sentence = f"{manifest.model} runs on the CPU: {session.missing}."
+        lacking = Failure(code="ACCELERATOR_MISSING", sentence=sentence)
+    say(out, Loaded(time.perf_counter() - started_mono, lacking=lacking))
     await Worker(engine, server, arguments.files, out).run(reader)
     return 0
 
@@ -187,13 +212,12 @@ def main() -> int:
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--variant", required=True)
     parser.add_argument("--files", type=Path, required=True)
+    parser.add_argument("--accelerator", choices=ACCELERATORS, default="cpu")
     parser.add_argument("--listen-fd", type=int, action="append", default=[])
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    arguments = parser.parse_args()
+    die_with_parent()
     try:
-        return asyncio.run(_main(parser.parse_args(), take_standard_output()))
+        return asyncio.run(_main(arguments, take_standard_output()))
     except (KeyboardInterrupt, BrokenPipeError):
         return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -88,6 +88,29 @@ def verdict(
     return WAIT
 
 
+def shadow_verdict(
+    policy: HealthPolicy, reference: Counts, totals: Totals | None, *, elapsed_s: float
+) -> Verdict:
+    """Judge a release in shadow, by the limits of its probation.
+
+    There is no limit for latency, because it runs at low priority, and none for waiting, because
+    it hurts nobody meanwhile.
+
+    Args:
+        policy: The signed limits.
+        reference: The signed counts of the release's reference data.
+        totals: What its worker counted of the copies, or None before its first sign of life.
+        elapsed_s: How long it had seen copies when it gave its newest sign of life.
+    """
+    if totals is None:
+        return WAIT
+    for check in (_memory, _errors, _outputs):
+        if failure := check(policy, reference, totals):
+            return Verdict("back", failure)
+    over = elapsed_s >= policy.probation_s and _requests(totals) >= policy.min_requests
+    return GO if over else WAIT
+
+
 def _requests(totals: Totals) -> int:
     return sum(totals.latency) + sum(totals.errors.values())
 

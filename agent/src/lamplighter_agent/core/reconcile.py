@@ -1,10 +1,10 @@
 """From an accepted assignment and what is here to the steps in between: level-triggered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from lamplighter_agent.core.state import ModelState
+from lamplighter_agent.core.state import AttemptState, Installed, ModelState
 from lamplighter_agent.core.update import RESTING
 from lamplighter_protocol.assignment import AssignedModel, Assignment, Generation
 
@@ -25,13 +25,21 @@ class Supersede:
 
 
 @dataclass(frozen=True)
+class Promote:
+    """Let the release that runs in shadow go on as the active one."""
+
+    assigned: AssignedModel
+    generation: Generation
+
+
+@dataclass(frozen=True)
 class Remove:
     """The device shall not have this model any more."""
 
     model: str
 
 
-Step = Start | Supersede | Remove
+Step = Start | Supersede | Promote | Remove
 
 
 def reconcile(
@@ -46,11 +54,15 @@ def reconcile(
         models: What the journal holds, by model name.
         now_utc: The best known time; a model whose `not_before_utc` is to come is left alone.
     """
-    wanted = {item.model: item for item in assignment.models}
+    # What shall answer comes before what shall run in its shadow.
+    in_order = sorted(assignment.models, key=lambda item: item.mode == "shadow")
+    wanted: dict[str, list[AssignedModel]] = {}
+    for item in in_order:
+        wanted.setdefault(item.model, []).append(item)
     removed: list[Step] = [_leave(models[name]) for name in models if name not in wanted]
     steps = (
-        _approach(item, assignment.generation, models.get(name, ModelState(model=name)), now_utc)
-        for name, item in wanted.items()
+        _approach(items, assignment.generation, models.get(name, ModelState(model=name)), now_utc)
+        for name, items in wanted.items()
     )
     return (*removed, *(one for one in steps if one is not None))
 
@@ -60,30 +72,42 @@ def _leave(model: ModelState) -> Step:
 
 
 def _approach(
-    wanted: AssignedModel, generation: Generation, model: ModelState, now_utc: datetime
+    wanted: Sequence[AssignedModel], generation: Generation, model: ModelState, now_utc: datetime
 ) -> Step | None:
+    due = next((item for item in wanted if not _is_there(item, model.active)), None)
     attempt = model.attempt
     if attempt is not None and attempt.state not in RESTING:
-        # rolling-back cannot be cut short: it is on its way to rest already.
-        same = _is_same(wanted, attempt.assigned) or attempt.state == "rolling-back"
-        return None if same else Supersede(model.model)
+        return _redirect(attempt, due, generation)
     if attempt is not None and attempt.generation == generation and attempt.failure is not None:
         return None
-    active = model.active
-    there = active is not None and (wanted.release, wanted.manifest.sha256, wanted.variant) == (
+    if due is None or now_utc < due.not_before_utc:
+        return None
+    return Start(due, generation)
+
+
+def _redirect(
+    attempt: AttemptState, due: AssignedModel | None, generation: Generation
+) -> Step | None:
+    """Whether the attempt under way leads to what is due."""
+    if attempt.state == "rolling-back":  # it is on its way to rest already
+        return None
+    if due is None or not _is_same(due, attempt.assigned):
+        return Supersede(attempt.assigned.model)
+    if due.mode == attempt.assigned.mode:
+        return None
+    if attempt.state == "shadowing":
+        return Promote(due, generation)
+    return Supersede(attempt.assigned.model)
+
+
+def _is_there(wanted: AssignedModel, active: Installed | None) -> bool:
+    """Whether it answers already: what does so needs no shadow of itself."""
+    return active is not None and (wanted.release, wanted.manifest.sha256, wanted.variant) == (
         active.release,
         active.manifest_sha256,
         active.variant,
     )
-    if (there and wanted.mode == "active") or now_utc < wanted.not_before_utc:
-        return None
-    return Start(wanted, generation)
 
 
 def _is_same(a: AssignedModel, b: AssignedModel) -> bool:
-    return (a.release, a.manifest.sha256, a.variant, a.mode) == (
-        b.release,
-        b.manifest.sha256,
-        b.variant,
-        b.mode,
-    )
+    return (a.release, a.manifest.sha256, a.variant) == (b.release, b.manifest.sha256, b.variant)

@@ -11,7 +11,7 @@ import msgspec
 from lamplighter_agent.core.update import MAX_STARTS, RESTING, Effect, Event, State, step
 from lamplighter_protocol.assignment import AssignedModel, Generation, Utc
 from lamplighter_protocol.names import Count, Name, Release, Sha256
-from lamplighter_protocol.reported import Active, Attempt, Failure, ModelReport
+from lamplighter_protocol.reported import Active, Attempt, Failure, ModelReport, Shadowed
 from lamplighter_protocol.trust import ModelPolicy, allows_release
 
 #: The states in which the candidate answers requests.
@@ -27,6 +27,8 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, Sha256]
     """Digest by file name."""
     load_timeout_s: float
+    memory_budget_mb: float = 512.0
+    """What its worker may take, as signed."""
     since_utc: Utc
 
     def is_same(self, other: Installed) -> bool:
@@ -52,6 +54,8 @@ class AttemptState(msgspec.Struct, frozen=True, kw_only=True):
     """Known once both sides of trust have agreed."""
     failure: Failure | None = None
     timings_s: dict[str, float] = {}
+    shadow: Shadowed | None = None
+    """Known once its time in shadow is over."""
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +121,7 @@ def _report_attempt(attempt: AttemptState | None) -> Attempt | None:
         started_utc=attempt.started_utc,
         failure=attempt.failure,
         timings_s=attempt.timings_s,
+        shadow=attempt.shadow,
     )
 
 
@@ -139,6 +144,14 @@ def begin(
         assigned=assigned, generation=generation, state=outcome.state, started_utc=now_utc
     )
     return msgspec.structs.replace(model, attempt=attempt), outcome.effects
+
+
+def promote(
+    model: ModelState, assigned: AssignedModel, generation: Generation, now_utc: datetime
+) -> tuple[ModelState, tuple[Effect, ...]]:
+    """Let the release in shadow become active: its attempt goes on under the new assignment."""
+    renewed = _replace_attempt(model, assigned=assigned, generation=generation)
+    return advance(renewed, "promoted", now_utc)
 
 
 def advance(
@@ -172,6 +185,8 @@ def advance(
         previous = model.previous if old and old.release == committed.release else old
         kept = msgspec.structs.replace(model, active=committed, previous=previous, attempt=done)
         return kept, outcome.effects
+    if event == "promoted":
+        attempt = msgspec.structs.replace(attempt, starts=0, shadow=None)
     if outcome.state in {"failed", "rolled-back", "idle", "admitted"}:
         attempt = msgspec.structs.replace(attempt, candidate=None)
     return msgspec.structs.replace(model, attempt=attempt), outcome.effects
@@ -186,6 +201,17 @@ def started(model: ModelState) -> ModelState:
     """Count one more start of the candidate, before it is started."""
     assert model.attempt is not None  # noqa: S101 - only attempts are started
     return _replace_attempt(model, starts=model.attempt.starts + 1)
+
+
+def passed(model: ModelState) -> Event:
+    """What a passed self-test leads to, by the mode in which the release is assigned."""
+    in_shadow = model.attempt is not None and model.attempt.assigned.mode == "shadow"
+    return "shadow-due" if in_shadow else "self-test-passed"
+
+
+def shadowed(model: ModelState, shadow: Shadowed) -> ModelState:
+    """Note what the candidate did in shadow; it came up, so its starts count anew."""
+    return _replace_attempt(model, shadow=shadow, starts=0)
 
 
 def timed(model: ModelState, step_name: str, seconds: float) -> ModelState:

@@ -19,7 +19,10 @@ Event = Literal[
     "loaded",  # the worker has the model in memory
     "load-failed",  # it has not, or not in time
     "self-test-passed",
+    "shadow-due",  # it has passed, and is to see copies of the requests first
     "self-test-failed",
+    "shadow-ok",  # its time in shadow is over, and nothing speaks against it
+    "promoted",  # a newer assignment wants the release in shadow to be active
     "worker-lost",  # the candidate's worker is gone
     "switched",  # the release that shall serve serves now
     "probation-ok",
@@ -32,7 +35,8 @@ Effect = Literal[
     "agree",  # ask both sides of trust, fetch the manifest; -> trust-agreed, refused
     "fetch",  # fetch the files; -> blobs-complete, refused
     "load",  # count the start, verify the files, start a worker; -> loaded, load-failed, ...
-    "self-test",  # run the golden inputs; -> self-test-passed, self-test-failed, worker-lost
+    "self-test",  # run the golden inputs; -> self-test-passed, shadow-due, self-test-failed, ...
+    "shadow",  # let the candidate see copies, judge it; -> shadow-ok, verdict-bad, worker-lost
     "switch",  # let the candidate serve, drain the old release but keep it warm; -> switched
     "watch",  # judge health; -> probation-ok, verdict-bad, worker-lost
     "restart",  # start the candidate's worker again and let it serve; -> switched, load-failed
@@ -85,10 +89,19 @@ TRANSITIONS: Final[dict[tuple[State, Event], Outcome]] = {
     ("verified", "superseded"): Outcome("idle", ("discard",)),
     #
     ("self-testing", "self-test-passed"): Outcome("probation", ("switch",)),
+    ("self-testing", "shadow-due"): Outcome("shadowing", ("shadow",)),
     ("self-testing", "self-test-failed"): _FAIL,
     ("self-testing", "worker-lost"): _FAIL,
     ("self-testing", "interrupted"): _AGAIN,
     ("self-testing", "superseded"): Outcome("idle", ("discard",)),
+    #
+    ("shadowing", "shadow-ok"): Outcome("shadowing", ("shadow",)),
+    # What ran at low priority starts anew, and passes anew, before it may serve.
+    ("shadowing", "promoted"): _AGAIN,
+    ("shadowing", "verdict-bad"): _FAIL,
+    ("shadowing", "worker-lost"): _FAIL,
+    ("shadowing", "interrupted"): _AGAIN,
+    ("shadowing", "superseded"): Outcome("idle", ("discard",)),
     #
     ("probation", "switched"): Outcome("probation", ("watch",)),
     ("probation", "worker-lost"): Outcome("probation", ("restart",)),
@@ -120,7 +133,8 @@ YIELDS: Final[dict[Effect, frozenset[Event]]] = {
     "agree": frozenset({"trust-agreed", "refused"}),
     "fetch": frozenset({"blobs-complete", "store-damaged", "refused"}),
     "load": frozenset({"loaded", "load-failed", "worker-lost", "store-damaged", "looped"}),
-    "self-test": frozenset({"self-test-passed", "self-test-failed", "worker-lost"}),
+    "self-test": frozenset({"self-test-passed", "shadow-due", "self-test-failed", "worker-lost"}),
+    "shadow": frozenset({"shadow-ok", "verdict-bad", "worker-lost"}),
     "switch": frozenset({"switched", "worker-lost"}),
     "watch": frozenset({"probation-ok", "verdict-bad", "worker-lost"}),
     "restart": frozenset({"switched", "load-failed", "worker-lost"}),
@@ -137,14 +151,13 @@ def possible(state: State) -> frozenset[Event]:
     """The events that can happen in a state; all others are refused.
 
     They are the ones with which the effects performed in that state may end, `assigned` where
-    nothing is under way, and in every state that is ever entered `interrupted` and `superseded`.
+    nothing is under way, `promoted` in shadow, and everywhere `interrupted` and `superseded`.
     """
     entered = {outcome for outcome in TRANSITIONS.values() if outcome.state == state}
-    if not entered:  # shadowing: this agent refuses the mode before an attempt begins
-        return frozenset()
     ends = [YIELDS[outcome.effects[-1]] for outcome in entered if outcome.effects]
     begins: frozenset[Event] = frozenset({"assigned"} if state in RESTING else ())
-    return frozenset[Event]({"interrupted", "superseded"}).union(begins, *ends)
+    promotes: frozenset[Event] = frozenset({"promoted"} if state == "shadowing" else ())
+    return frozenset[Event]({"interrupted", "superseded"}).union(begins, promotes, *ends)
 
 
 def step(state: State, event: Event) -> Outcome:

@@ -78,6 +78,19 @@ class Counting:
         with self._lock:
             self._bin()
 
+    def compared(self, rows: int, disagreed: int, missed: int) -> None:
+        """Note how answers to copied requests compare with those of the active release.
+
+        Args:
+            rows: Rows that both answered.
+            disagreed: Of these, rows with different answers.
+            missed: Requests of which no copy came, since the last time.
+        """
+        with self._lock:
+            self._since.compared += rows
+            self._since.disagreed += disagreed
+            self._since.missed += missed
+
     def take(self) -> Counts:
         """The counts since the last time; they are counted once only."""
         with self._lock:

@@ -6,14 +6,14 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 from uuid import uuid4
 
 import msgspec
 import psutil
 
 from lamplighter_agent import __version__
-from lamplighter_protocol.assignment import ENCRYPTED, PATCHES
+from lamplighter_protocol.assignment import ENCRYPTED, PATCHES, Mode
 from lamplighter_protocol.reported import Inventory
 
 _LOG = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def describe_board(runtimes: dict[str, str]) -> Inventory:
         agent_version=__version__,
         system=_system(),
         transfers=(ENCRYPTED, *PATCHES),
+        modes=get_args(Mode),
     )
 
 

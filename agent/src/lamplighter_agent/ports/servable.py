@@ -15,6 +15,9 @@ class Totals(NamedTuple):
         seconds: The sum of their latencies.
         errors: Failed requests by code; the client's own mistakes are not among them.
         rss_bytes: Memory of the process, now.
+        compared: In shadow: rows that the active release has answered too.
+        disagreed: Of these, rows with different answers.
+        missed: Requests of which no copy came.
     """
 
     predicted: list[int]
@@ -22,6 +25,9 @@ class Totals(NamedTuple):
     seconds: float
     errors: dict[str, int]
     rss_bytes: int
+    compared: int = 0
+    disagreed: int = 0
+    missed: int = 0
 
     @property
     def requests(self) -> int:

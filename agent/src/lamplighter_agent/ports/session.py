@@ -11,7 +11,7 @@ Tensors = Mapping[str, Array]
 
 
 class Session(Protocol):
-    """A loaded model."""
+    """Something that answers; several threads may use it."""
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
         """Answer a batch.
@@ -25,6 +25,13 @@ class Session(Protocol):
         Raises:
             LamplighterError: INFERENCE_FAILED.
         """
+
+
+class LoadedModel(Session, Protocol):
+    """A session of a runtime."""
+
+    missing: str
+    """Why it does not run on the accelerator that was asked for; empty if it does."""
 
 
 #: NumPy's types by the names of the Open Inference Protocol. BYTES are arrays of str, in UTF-8 on

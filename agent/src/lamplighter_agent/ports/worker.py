@@ -4,7 +4,7 @@ The supervisor writes to the worker's standard input and reads its standard outp
 standard error is its log. The worker starts as
 
     python -m lamplighter_agent.app.worker --manifest FILE --variant NAME --files DIRECTORY \
-        --listen-fd N [--listen-fd N ...]
+        [--accelerator NAME] --listen-fd N [--listen-fd N ...]
 
 with listening sockets that the supervisor owns. It does not accept before it is told to serve.
 A closed standard input means that the supervisor is gone: the worker stops.
@@ -42,18 +42,34 @@ class Collect(msgspec.Struct, frozen=True, tag="collect"):
     id: int
 
 
+class Shadow(msgspec.Struct, frozen=True, tag="shadow"):
+    """Answer the copies of requests that come to a Unix socket at `path`; answered by Serving."""
+
+    path: str
+
+
+class Mirror(msgspec.Struct, frozen=True, tag="mirror"):
+    """Send a copy of each answered request to the release in shadow at `path`; None ends it."""
+
+    path: str | None
+
+
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Exit as soon as open requests are answered."""
 
 
-ToWorker = SelfTest | Serve | Drain | Collect | Stop
+ToWorker = SelfTest | Serve | Drain | Collect | Shadow | Mirror | Stop
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    """The model is in memory; or `failure` (MODEL_LOAD_FAILED) tells why not, and it exits."""
+    """The model is in memory; or `failure` (MODEL_LOAD_FAILED) tells why not, and it exits.
+
+    `lacking` (ACCELERATOR_MISSING) tells why the model runs on the CPU against a setting.
+    """
 
     seconds: float
     failure: Failure | None = None
+    lacking: Failure | None = None
 
 
 class SelfTested(msgspec.Struct, frozen=True, tag="self-tested"):
@@ -64,7 +80,7 @@ class SelfTested(msgspec.Struct, frozen=True, tag="self-tested"):
 
 
 class Serving(msgspec.Struct, frozen=True, tag="serving"):
-    """The worker accepts requests."""
+    """The worker accepts requests, or copies of them."""
 
 
 class Drained(msgspec.Struct, frozen=True, tag="drained"):
@@ -92,6 +108,10 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     errors: dict[str, int]
     """Failed requests by code; the client's own mistakes are not among them."""
     rss_mb: float
+    compared: int = 0
+    """Rows that the active release has answered too; the next two are as in Counts."""
+    disagreed: int = 0
+    missed: int = 0
 
 
 FromWorker = Loaded | SelfTested | Serving | Drained | Counted | Beat

@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from lamplighter_agent.ports.session import Session
+from lamplighter_agent.ports.session import LoadedModel
 from lamplighter_protocol.bundle import Runtime
 from lamplighter_protocol.errors import LamplighterError
 
@@ -15,15 +15,20 @@ RUNTIMES: Final[dict[Runtime, tuple[str, str]]] = {
 }
 
 
-def load(runtime: Runtime, model: Path | bytes) -> Session:
+def load(runtime: Runtime, model: Path | bytes, accelerator: str = "cpu") -> LoadedModel:
     """Load a model.
+
+    Args:
+        runtime: Which runtime.
+        model: A file or its content.
+        accelerator: What to run it on, where that is there: one of accelerators.ACCELERATORS.
 
     Raises:
         LamplighterError: MODEL_LOAD_FAILED, whatever the runtime raises.
     """
     module, name = RUNTIMES[runtime]
     try:
-        session: Session = getattr(import_module(module), name)(model)
+        session: LoadedModel = getattr(import_module(module), name)(model, accelerator)
     except Exception as error:  # hostile files make runtimes raise anything
         raise LamplighterError(
             "MODEL_LOAD_FAILED",

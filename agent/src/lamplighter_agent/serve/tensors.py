@@ -65,7 +65,7 @@ def from_json(name: str, data: object, datatype: str, shape: Sequence[int] | Non
     """
     dtype = DATATYPES[datatype]
     try:
-        values = np.asarray(data, _BYTES if dtype == _BYTES else None)
+        values = _to_array(data, dtype)
     except (ValueError, OverflowError) as error:
         raise invalid(f"the data of {name!r} is ragged: {error}") from error
     if shape is None:
@@ -75,6 +75,19 @@ def from_json(name: str, data: object, datatype: str, shape: Sequence[int] | Non
     if not _holds(dtype, values):
         raise invalid(f"{name!r} has values that are no {datatype}")
     return values.astype(dtype, copy=False).reshape(shape)
+
+
+def _to_array(data: object, dtype: np.dtype[Any]) -> Array:
+    if dtype == _BYTES:
+        return np.asarray(data, _BYTES)
+    values = np.asarray(data)
+    if dtype.kind == "u" and values.dtype.kind == "f":
+        # NumPy makes floats of small whole numbers beside some that only UINT64 holds.
+        low, high = _RANGES[dtype]
+        cells: list[Any] = np.asarray(data, _BYTES).ravel().tolist()
+        if all(type(value) is int and low <= value <= high for value in cells):
+            return np.asarray(data, dtype)
+    return values
 
 
 def _holds(dtype: np.dtype[Any], values: Array) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import Final
 
 from lamplighter_agent.durable import disk_errors, fsync_directory
 from lamplighter_protocol.blobs import BlobRef, check_chunk
@@ -14,6 +15,8 @@ from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.names import CHUNK_SIZE_BYTES
 
 _READ_BYTES = 1024 * 1024
+#: What a power cut may take of a file under way; it is fetched again.
+SYNC_BYTES: Final = 1024 * 1024
 _FINAL = "sha256"
 
 
@@ -31,6 +34,7 @@ class PartialBlob:
         self.path = path
         self._final = final
         self._sync = sync
+        self._unsynced_bytes = 0
         with disk_errors():
             if path.is_symlink():
                 path.unlink()
@@ -59,7 +63,7 @@ class PartialBlob:
         return 0
 
     def write(self, number: int, payload: bytes) -> None:
-        """Check one chunk and store it durably.
+        """Check one chunk and store it, durably together with up to SYNC_BYTES of others.
 
         Raises:
             LamplighterError: CHUNK_REFUSED, DISK_FULL or DISK_FAILED. What was written before
@@ -72,7 +76,9 @@ class PartialBlob:
             while left:
                 written = os.pwrite(self._file, left, offset)
                 left, offset = left[written:], offset + written
-            self._make_durable()
+            self._unsynced_bytes += len(payload)
+            if self._unsynced_bytes >= SYNC_BYTES:
+                self._make_durable()
         self.lacking.discard(number)
 
     def finish(self) -> None:
@@ -99,6 +105,7 @@ class PartialBlob:
             return
         try:
             os.fdatasync(self._file)
+            self._unsynced_bytes = 0
         except OSError:
             self.path.unlink(missing_ok=True)
             raise

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
@@ -13,7 +13,6 @@ from lamplighter_protocol.assignment import Assignment, Generation
 from lamplighter_protocol.names import Name
 
 _LOG = logging.getLogger(__name__)
-_DIGEST_SIZE_BYTES: Final = 32
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):

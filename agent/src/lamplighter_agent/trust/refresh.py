@@ -58,7 +58,7 @@ class Trust:
         self.refreshed = asyncio.Event()
         """Set when the next refresh has succeeded; then there is a new one."""
         self._lost: set[str] = set()
-        """Files that came, but that the disk did not take."""
+        """Files that came, but that the disk did not take; some may not be listed any more."""
         self._verified_index: str | None = None
         self._again = False
         self._refreshing = False
@@ -111,8 +111,8 @@ class Trust:
 
     @property
     def is_short(self) -> bool:
-        """Whether a file found no room: the broker is to send everything again."""
-        return bool(self._lost)
+        """Whether a lost file is lacking: the broker is to send everything again."""
+        return bool(self._lost) and (INDEX in self._lost or not self._is_complete())
 
     @property
     def is_behind(self) -> bool:
@@ -155,7 +155,6 @@ class Trust:
             self._refreshing = False
         self.view = view
         self.policies = read_policies(self._dirs.store)
-        self._lost.clear()
         self.refreshed.set()
         self.refreshed = asyncio.Event()
         if self._digests.get(INDEX) == index:

@@ -13,6 +13,7 @@ from lamplighter_protocol.assignment import (
     AssignedModel,
     Assignment,
     Generation,
+    Mode,
     Transfer,
     sign_assignment,
 )
@@ -21,7 +22,12 @@ from lamplighter_protocol.bundle import Manifest, Variant
 from lamplighter_protocol.canonical import sha256
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.reported import Inventory, Reported
-from lamplighter_server.assignments.models import AssignmentRow, WantedModel
+from lamplighter_server.assignments.models import (
+    AssignmentRow,
+    Wanted,
+    WantedModel,
+    WantedShadow,
+)
 from lamplighter_server.blobs.objects import ObjectStore
 from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
@@ -33,6 +39,10 @@ from lamplighter_server.releases import service as releases
 from lamplighter_server.trust import service as trust
 
 _SMALLEST: Final = "-int8"
+_TABLES: Final[dict[Mode, type[WantedModel] | type[WantedShadow]]] = {
+    "active": WantedModel,
+    "shadow": WantedShadow,
+}
 _Patched = dict[tuple[tuple[str, int, str], patches.Running | None], tuple[Transfer, ...]]
 
 
@@ -46,10 +56,16 @@ async def want(
     rollout: str | None,
     deadline_utc: datetime,
     allow_downgrade: bool = False,
+    mode: Mode = "active",
 ) -> None:
-    """Note what a device shall run of one model; `issue` tells it."""
+    """Note what a device shall run of one model; `issue` tells it.
+
+    A newly wanted active release ends what ran in its shadow, or goes on from there.
+    """
+    if mode == "active":
+        await withdraw(session, device, model, mode="shadow")
     await session.merge(
-        WantedModel(
+        _TABLES[mode](
             device=device,
             model=model,
             release=release,
@@ -61,11 +77,13 @@ async def want(
     )
 
 
-async def withdraw(session: AsyncSession, device: str, model: str) -> None:
-    """Note that a device shall no longer have a model; `issue` tells it."""
-    await session.execute(
-        delete(WantedModel).where(WantedModel.device == device, WantedModel.model == model)
-    )
+async def withdraw(
+    session: AsyncSession, device: str, model: str, *, mode: Mode | None = None
+) -> None:
+    """Note that a device shall no longer have a model, or not in one mode; `issue` tells it."""
+    for table in _TABLES.values():
+        if mode in (None, table.mode):
+            await session.execute(delete(table).where(table.device == device, table.model == model))
 
 
 async def issue(
@@ -180,12 +198,15 @@ async def welcome(context: Context, session: AsyncSession, device: str) -> None:
 
 async def wanted(
     session: AsyncSession, device_ids: Collection[str] | None = None
-) -> Sequence[WantedModel]:
-    """What some devices, or every device, shall have."""
-    query = select(WantedModel).order_by(WantedModel.device, WantedModel.model)
-    if device_ids is not None:
-        query = query.where(WantedModel.device.in_(device_ids))
-    return (await session.scalars(query)).all()
+) -> Sequence[Wanted]:
+    """What some devices, or every device, shall have; what answers before what is in shadow."""
+    found: list[Wanted] = []
+    for table in _TABLES.values():
+        query = select(table).order_by(table.device, table.model)
+        if device_ids is not None:
+            query = query.where(table.device.in_(device_ids))
+        found += await session.scalars(query)
+    return found
 
 
 async def newest(session: AsyncSession, device: str) -> AssignmentRow | None:
@@ -232,12 +253,13 @@ def _next_counter(former: AssignmentRow | None, device: Device, epoch: int) -> i
     return max(known) + 1
 
 
-def _compose(item: WantedModel, manifest: BlobRef, now_utc: datetime) -> AssignedModel:
+def _compose(item: Wanted, manifest: BlobRef, now_utc: datetime) -> AssignedModel:
     return AssignedModel(
         model=item.model,
         release=item.release,
         manifest=manifest,
         variant=item.variant,
+        mode=item.mode,
         rollout=item.rollout,
         not_before_utc=now_utc,
         deadline_utc=item.deadline_utc,

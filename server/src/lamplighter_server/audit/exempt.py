@@ -49,6 +49,7 @@ EXEMPT: Final[dict[str, str]] = {
     "pending_device.asked_utc": _OWN_TIME,
     "pending_device.claim": _SECRET,
     "published_blob": _QUEUE,
+    "ran": "signed by devices",
     "release.evidence": "named by its digest",
     "release.id": "releases are named by model and number",
     "release.manifest_size_bytes": _DERIVED,

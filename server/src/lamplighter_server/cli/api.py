@@ -75,6 +75,14 @@ class Api:
         """
         return _read_json(path, self._send("PUT", path, json=body))
 
+    def delete(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Remove.
+
+        Raises:
+            LamplighterError: As `post`.
+        """
+        return _read_json(path, self._send("DELETE", path))
+
     def put(self, path: str, content: bytes | Iterable[bytes]) -> None:
         """Upload a file.
 

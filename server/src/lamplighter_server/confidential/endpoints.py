@@ -68,7 +68,8 @@ def _obstacle(device: Device) -> str:
 async def _tell_anew(context: Context, session: AsyncSession, model: str) -> list[str]:
     now_utc = context.clock()
     await blobs.reconcile(session, now_utc)
-    concerned = [item.device for item in await assignments.wanted(session) if item.model == model]
+    wanted = await assignments.wanted(session)
+    concerned = sorted({item.device for item in wanted if item.model == model})
     if concerned:  # a model may be confidential before there are keys, devices or releases
         await assignments.issue(context, session, concerned, now_utc)
     return concerned

@@ -1,4 +1,4 @@
-"""A release on a device as a lamp: eight states, each with its own mark and word."""
+"""A release on a device as a lamp: nine states, each with its own mark and word."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from lamplighter_server.devices.views import DeviceModelView
 WORDS: Final = {
     "committed": "committed",
     "probation": "in probation",
+    "shadowed": "in shadow",
     "updating": "updating",
     "waiting": "waiting",
     "rolled-back": "rolled back",
@@ -17,9 +18,7 @@ WORDS: Final = {
 }
 #: States that a person should look at.
 ATTENTION: Final = frozenset({"rolled-back", "failed", "timed-out"})
-_UNDER_WAY: Final = frozenset(
-    {"admitted", "fetching", "verified", "self-testing", "shadowing", "rolling-back"}
-)
+_UNDER_WAY: Final = frozenset({"admitted", "fetching", "verified", "self-testing", "rolling-back"})
 
 
 def of_place(state: str, phase: str | None) -> str:
@@ -38,6 +37,8 @@ def of_attempt(item: DeviceModelView) -> str | None:
     """The lamp of the newest attempt, where it tells more than what runs; else None."""
     if item.phase in _UNDER_WAY:
         return "updating"
+    if item.phase == "shadowing":
+        return "shadowed"
     if item.phase == "probation" and item.attempted_release != item.release:
         return "probation"
     return item.phase if item.phase in ATTENTION else None

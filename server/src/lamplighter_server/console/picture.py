@@ -94,9 +94,10 @@ class AlertPicture(NamedTuple):
 
 
 class ReleaseLine(NamedTuple):
-    """A release with its variants."""
+    """A release with its names and variants."""
 
     release: Release
+    aliases: list[str]
     devices: int
     """How many run it."""
     variants: list[tuple[str, float | None, int | None]]
@@ -136,7 +137,7 @@ def rollout_picture(rollout: RolloutDetailView) -> RolloutPicture:
             for wave in rollout.waves
         ],
         legend=[(state, devices) for state, devices in count.items() if devices],
-        committed=count["committed"],
+        committed=count["committed"] + count["shadowed"],
         devices=len(places),
         failures=failures[:MAX_FAILURES],
         more_failures=len(failures[MAX_FAILURES:]),
@@ -241,9 +242,17 @@ def release_lines(facts: Facts) -> list[ReleaseLine]:
     for device in facts.devices:
         for item in device.models:
             running[item.model, item.release] += 1
+    called: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for alias in facts.aliases:
+        called[alias.model, alias.release].append(alias.name)
     newest_first = sorted(facts.releases, key=lambda row: (row.model, -row.number))
     return [
-        ReleaseLine(row, running[row.model, row.number], _variants(row.evidence))
+        ReleaseLine(
+            row,
+            called[row.model, row.number],
+            running[row.model, row.number],
+            _variants(row.evidence),
+        )
         for row in newest_first
     ]
 

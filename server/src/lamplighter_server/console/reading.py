@@ -13,7 +13,7 @@ from lamplighter_protocol.reported import Reported
 from lamplighter_server.alerts import service as alerts
 from lamplighter_server.alerts.models import Alert
 from lamplighter_server.assignments import service as assignments
-from lamplighter_server.assignments.models import WantedModel
+from lamplighter_server.assignments.models import Wanted
 from lamplighter_server.claims import service as claims
 from lamplighter_server.context import Context
 from lamplighter_server.devices import service as devices
@@ -21,7 +21,7 @@ from lamplighter_server.devices.views import DeviceView, view
 from lamplighter_server.drift.service import site_of
 from lamplighter_server.people.access import Scope
 from lamplighter_server.releases import service as releases
-from lamplighter_server.releases.models import Release
+from lamplighter_server.releases.models import Alias, Release
 from lamplighter_server.rollouts import service as rollouts
 from lamplighter_server.rollouts.states import OPEN
 from lamplighter_server.rollouts.views import RolloutDetailView, RolloutView, detail, summary
@@ -46,6 +46,7 @@ class Facts(NamedTuple):
     earlier: Sequence[RolloutView]
     devices: Sequence[DeviceView]
     releases: Sequence[Release]
+    aliases: Sequence[Alias]
     asking: int
     """Boards that ask to be let in."""
 
@@ -77,10 +78,11 @@ async def facts(context: Context, scope: Scope) -> Facts:
         all_rollouts = await rollouts.ls(session, scope)
         shown = [row for row in all_rollouts if row.status in OPEN] or all_rollouts[:1]
         details = [detail(row, await rollouts.places(session, row.id)) for row in shown]
-        wanted: dict[str, list[WantedModel]] = defaultdict(list)
+        wanted: dict[str, list[Wanted]] = defaultdict(list)
         for item in await assignments.wanted(session):
             wanted[item.device].append(item)
         published = await releases.ls(session)
+        called = await releases.aliases(session)
         asking = await claims.pending(session, context.clock(), scope)
     earlier = [summary(row) for row in all_rollouts if row not in shown]
     return Facts(
@@ -89,6 +91,7 @@ async def facts(context: Context, scope: Scope) -> Facts:
         earlier=earlier[:MAX_EARLIER_ROLLOUTS],
         devices=[view(row, wanted[row.id]) for row in rows if row.retired_utc is None],
         releases=published,
+        aliases=called,
         asking=len(asking),
     )
 

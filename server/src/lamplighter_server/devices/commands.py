@@ -149,7 +149,10 @@ def show(
         ]
     )
     print_table(
-        ("Model", "Release", "Variant", "Committed", "Wanted", "Tried", "Phase", "Failure"),
+        (
+            *("Model", "Release", "Variant", "Committed", "Wanted"),
+            *("Tried", "Phase", "In shadow", "Failure"),
+        ),
         [
             (
                 model["model"],
@@ -159,6 +162,7 @@ def show(
                 model["wanted_release"],
                 model["attempted_release"],
                 model["phase"],
+                _shadow(model),
                 _failure(model["failure"]),
             )
             for model in found["models"]
@@ -239,6 +243,17 @@ def _revocation(device: dict[str, Any]) -> str | None:
     if not device["revoked_utc"]:
         return None
     return f"{device['revoked_utc']} {device['revoked_reason']}".strip()
+
+
+def _shadow(model: dict[str, Any]) -> str | None:
+    """The release in shadow, and how often it answered otherwise than the active one."""
+    if model["shadow_release"] is None:
+        return None
+    found = model["shadow"]
+    if found is None:
+        return str(model["shadow_release"])
+    told = f"{found['disagreed']} of {found['compared']} rows differ"
+    return f"{model['shadow_release']}: {told}"
 
 
 def _labels(labels: dict[str, str]) -> str:

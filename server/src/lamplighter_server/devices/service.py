@@ -14,6 +14,7 @@ from lamplighter_protocol.telemetry import OFFLINE, ONLINE
 from lamplighter_server.blobs import service as blobs
 from lamplighter_server.context import Context
 from lamplighter_server.devices.models import Device
+from lamplighter_server.history import service as history
 from lamplighter_server.people.access import FLEET, Scope, covers
 
 
@@ -35,6 +36,7 @@ async def accept_report(
     device.boot, device.report_counter = report.boot, report.counter
     device.report_envelope, device.report = raw, msgspec.to_builtins(report)
     device.inventory = msgspec.to_builtins(report.inventory)
+    await history.note(session, report, context.clock())
     known = await blobs.known(context, session, report.wants)
     await blobs.want(session, known, f"device:{device.id}", context.clock())
     return report

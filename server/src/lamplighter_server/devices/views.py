@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
+from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.reported import Failure, ModelReport
-from lamplighter_server.assignments.models import WantedModel
+from lamplighter_server.assignments.models import Wanted
 from lamplighter_server.devices import service
 from lamplighter_server.devices.models import Device
 
@@ -35,6 +37,10 @@ class DeviceModelView(BaseModel):
     waiting: FailureView | None = None
     """Why the update waits for the board; it goes on by itself."""
     wanted_release: int | None = None
+    shadow_release: int | None = None
+    """The release that shall run in the shadow of the one that answers."""
+    shadow: dict[str, float] | None = None
+    """What it did there, as the device signed: `compared`, `disagreed`, `missed` and the like."""
     rollout: str | None = None
 
 
@@ -55,11 +61,15 @@ class DeviceView(BaseModel):
     models: list[DeviceModelView]
 
 
-def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
+def view(device: Device, wanted: Iterable[Wanted]) -> DeviceView:
     """Put together what a device reports and what it shall have."""
     report = service.read_report(device)
     reported = {item.model: item for item in report.models} if report else {}
-    shall = {item.model: item for item in wanted if item.device == device.id}
+    shall: dict[Mode, dict[str, Wanted]] = {"active": {}, "shadow": {}}
+    for item in wanted:
+        if item.device == device.id:
+            shall[item.mode][item.model] = item
+    active, in_shadow = shall["active"], shall["shadow"]
     waiting = report.waiting if report else {}
     return DeviceView(
         id=device.id,
@@ -74,8 +84,14 @@ def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
         revoked_reason=device.revoked_reason,
         retired_utc=device.retired_utc,
         models=[
-            _model_view(model, reported.get(model), shall.get(model), waiting.get(model))
-            for model in sorted(reported.keys() | shall.keys())
+            _model_view(
+                model,
+                reported.get(model),
+                active.get(model),
+                in_shadow.get(model),
+                waiting.get(model),
+            )
+            for model in sorted(reported.keys() | active.keys() | in_shadow.keys())
         ],
     )
 
@@ -83,10 +99,13 @@ def view(device: Device, wanted: Iterable[WantedModel]) -> DeviceView:
 def _model_view(
     model: str,
     reported: ModelReport | None,
-    wanted: WantedModel | None,
+    wanted: Wanted | None,
+    in_shadow: Wanted | None,
     waiting: Failure | None,
 ) -> DeviceModelView:
     shown = DeviceModelView(model=model, waiting=_failure_view(waiting))
+    if in_shadow is not None:
+        shown.shadow_release = in_shadow.release
     if wanted is not None:
         shown.wanted_release, shown.rollout = wanted.release, wanted.rollout
     if reported is not None and (active := reported.active) is not None:
@@ -94,6 +113,8 @@ def _model_view(
         shown.committed, shown.since_utc = active.committed, active.since_utc
     if reported is not None and (attempt := reported.attempt) is not None:
         shown.attempted_release, shown.phase = attempt.release, attempt.phase
+        if attempt.shadow is not None:
+            shown.shadow = msgspec.to_builtins(attempt.shadow)
         shown.failure = _failure_view(attempt.failure)
     return shown
 

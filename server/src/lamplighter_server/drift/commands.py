@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lamplighter_server.cli.api import connect
-from lamplighter_server.cli.arguments import read_release
+from lamplighter_server.cli.arguments import ReleaseArgument, find_release
 from lamplighter_server.cli.output import JsonOption, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Compare what devices see with the reference.")
@@ -19,7 +19,7 @@ def group() -> None:
 @app.command()
 def report(
     context: typer.Context,
-    release: Annotated[str, typer.Argument(metavar="MODEL@RELEASE", help="As in digits@2.")],
+    release: ReleaseArgument,
     site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -27,8 +27,8 @@ def report(
 
     Example: lamplighter drift report digits@2 --site harbour
     """
-    model, number = read_release(release)
     with connect(context) as api:
+        model, number = find_release(api, release)
         places = api.get("/api/v1/drift", model=model, release=number)
     places = [place for place in places if site in (None, place["site"])]
     if as_json:

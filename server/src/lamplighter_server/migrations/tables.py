@@ -12,6 +12,7 @@ import lamplighter_server.claims.models
 import lamplighter_server.confidential.models
 import lamplighter_server.devices.models
 import lamplighter_server.drift.models
+import lamplighter_server.history.models
 import lamplighter_server.outbox.models
 import lamplighter_server.patches.models
 import lamplighter_server.people.models

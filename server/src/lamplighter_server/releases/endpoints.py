@@ -14,7 +14,7 @@ from lamplighter_server.confidential import service as confidential
 from lamplighter_server.edge import ContextDep, SessionDep
 from lamplighter_server.people.access import Role, requires
 from lamplighter_server.releases import service
-from lamplighter_server.releases.models import Release
+from lamplighter_server.releases.models import Alias, Release
 
 router = APIRouter(prefix="/api/v1", tags=["models"])
 
@@ -55,12 +55,28 @@ class ModelLine(BaseModel):
     published_utc: datetime
 
 
+class AliasTarget(BaseModel):
+    """What a name shall stand for."""
+
+    release: Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class AliasLine(BaseModel):
+    """A name for a release."""
+
+    model: str
+    alias: str
+    release: int
+    set_utc: datetime
+
+
 class ModelView(BaseModel):
     """One model with its releases."""
 
     model: str
     confidential: bool
     """Whether its releases travel sealed."""
+    aliases: list[AliasLine]
     releases: list[ReleaseLine]
 
 
@@ -118,8 +134,42 @@ async def get_model(model: str, session: SessionDep) -> ModelView:
     return ModelView(
         model=model,
         confidential=await confidential.is_protected(session, model),
+        aliases=[_alias_line(item) for item in await service.aliases(session, model)],
         releases=[ReleaseLine(**_line(item)) for item in releases],
     )
+
+
+@router.get("/aliases")
+@requires(Role.VIEWER, narrows=True)
+async def get_aliases(session: SessionDep) -> list[AliasLine]:
+    """Every name of every model."""
+    return [_alias_line(item) for item in await service.aliases(session)]
+
+
+@router.get("/models/{model}/aliases/{alias}")
+@requires(Role.VIEWER, narrows=True)
+async def get_alias(model: str, alias: str, session: SessionDep) -> AliasLine:
+    """Which release a name stands for."""
+    return _alias_line(await service.find_alias(session, model, alias))
+
+
+@router.put("/models/{model}/aliases/{alias}")
+@requires(Role.OPERATOR)
+async def put_alias(
+    model: str, alias: str, body: AliasTarget, context: ContextDep, session: SessionDep
+) -> AliasLine:
+    """Let a name stand for a release."""
+    row = await service.point(session, model, alias, body.release, context.clock())
+    return _alias_line(row)
+
+
+@router.delete("/models/{model}/aliases/{alias}")
+@requires(Role.OPERATOR)
+async def delete_alias(model: str, alias: str, session: SessionDep) -> AliasLine:
+    """Forget a name; the release stays."""
+    row = await service.find_alias(session, model, alias)
+    await session.delete(row)
+    return _alias_line(row)
 
 
 @router.get("/models/{model}/releases/{number}")
@@ -134,6 +184,12 @@ async def get_release(
     for file in manifest["files"].values():
         del file["chunk_sha256"]
     return ReleaseView(**_line(release), manifest=manifest)
+
+
+def _alias_line(alias: Alias) -> AliasLine:
+    return AliasLine(
+        model=alias.model, alias=alias.name, release=alias.release, set_utc=alias.set_utc
+    )
 
 
 def _line(release: Release) -> dict[str, Any]:

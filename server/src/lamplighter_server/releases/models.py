@@ -25,3 +25,15 @@ class Release(Base):
     evidence_sha256: Mapped[str]
     published_utc: Mapped[datetime]
     evidence: Mapped[dict[str, Any]]
+
+
+class Alias(Base):
+    """A name for one release of a model, such as `champion`; it may be moved, a release never."""
+
+    __tablename__ = "alias"
+    __audited__ = ("release", "set_utc")
+
+    model: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    release: Mapped[int]
+    set_utc: Mapped[datetime]

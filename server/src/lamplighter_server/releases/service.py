@@ -1,6 +1,7 @@
 """Releases: taken in once, complete and signed, and never changed."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -10,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from lamplighter_protocol.bundle import Manifest, decode_manifest
 from lamplighter_protocol.errors import LamplighterError
-from lamplighter_protocol.names import evidence_target, manifest_target
+from lamplighter_protocol.names import check_name, evidence_target, manifest_target
 from lamplighter_server.blobs.objects import ObjectStore
 from lamplighter_server.context import Context
-from lamplighter_server.releases.models import Release
+from lamplighter_server.releases.models import Alias, Release
 from lamplighter_server.trust import service as trust
 
 
@@ -90,6 +91,45 @@ async def get(session: AsyncSession, model: str, number: int) -> Release:
     if release is None:
         raise LamplighterError("NOT_FOUND", f"There is no {model} release {number}.")
     return release
+
+
+async def point(
+    session: AsyncSession, model: str, name: str, number: int, now_utc: datetime
+) -> Alias:
+    """Let a name stand for a release, whatever it stood for before.
+
+    Raises:
+        LamplighterError: NOT_FOUND without that release; NAME_INVALID, also for a name of digits.
+    """
+    if check_name(name, "alias").isdecimal():
+        raise LamplighterError("NAME_INVALID", f"{name!r} would be read as a release's number.")
+    await get(session, model, number)
+    alias = await session.get(Alias, (model, name))
+    if alias is None:
+        alias = Alias(model=model, name=name)
+        session.add(alias)
+    alias.release, alias.set_utc = number, now_utc
+    return alias
+
+
+async def aliases(session: AsyncSession, model: str | None = None) -> Sequence[Alias]:
+    """All names, or those of one model, in their order."""
+    query = select(Alias).order_by(Alias.model, Alias.name)
+    if model is not None:
+        query = query.where(Alias.model == model)
+    return (await session.scalars(query)).all()
+
+
+async def find_alias(session: AsyncSession, model: str, name: str) -> Alias:
+    """One name.
+
+    Raises:
+        LamplighterError: NOT_FOUND.
+    """
+    alias = await session.get(Alias, (model, name))
+    if alias is None:
+        raise LamplighterError("NOT_FOUND", f"No release of {model} is called {name!r}.")
+    return alias
 
 
 async def load_manifest(

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.cli.api import Api, connect
-from lamplighter_server.cli.arguments import read_label, read_release
+from lamplighter_server.cli.arguments import ReleaseArgument, find_release, read_label
 from lamplighter_server.cli.output import JsonOption, print_facts, print_json, print_table
 from lamplighter_server.rollouts.states import OPEN, PLANNED
 
@@ -35,6 +36,12 @@ MaxFailedShare = Annotated[int | None, typer.Option(help="Which percentage of a 
 AllowDowngrade = Annotated[
     bool, typer.Option("--allow-downgrade", help="Also where a newer release runs.")
 ]
+RunMode = Annotated[
+    Mode, typer.Option(help="'shadow' runs it beside what answers; its answers are only counted.")
+]
+MaxDisagreed = Annotated[
+    int | None, typer.Option(help="In shadow: which percentage of rows may be answered otherwise.")
+]
 DEFAULT_WAVES: Final = "1,25%,100%"
 DEFAULT_DEADLINE: Final = "10m"
 
@@ -42,13 +49,15 @@ DEFAULT_DEADLINE: Final = "10m"
 @app.command()
 def create(
     context: typer.Context,
-    release: Annotated[str, typer.Argument(metavar="MODEL@RELEASE", help="As in digits@2.")],
+    release: ReleaseArgument,
     where: Where = None,
     waves: Waves = DEFAULT_WAVES,
     deadline: Deadline = DEFAULT_DEADLINE,
     max_failed: MaxFailed = None,
     max_failed_share: MaxFailedShare = None,
     allow_downgrade: AllowDowngrade = False,
+    mode: RunMode = "active",
+    max_disagreed_share: MaxDisagreed = None,
     start_now: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,9 +65,10 @@ def create(
 
     Example: lamplighter rollout create digits@2 --where site=harbour --start
     """
-    model, number = read_release(release)
     policy = _policy(where, waves, deadline, max_failed, max_failed_share, allow_downgrade)
+    policy |= {"mode": mode, "max_disagreed_share": max_disagreed_share}
     with connect(context) as api:
+        model, number = find_release(api, release)
         made = api.post(_PATH, {"model": model, "release": number, "policy": policy})
         if start_now:
             api.post(f"{_PATH}/{made['id']}/start", {})
@@ -75,6 +85,8 @@ def revise(
     max_failed: MaxFailed = None,
     max_failed_share: MaxFailedShare = None,
     allow_downgrade: AllowDowngrade = False,
+    mode: RunMode = "active",
+    max_disagreed_share: MaxDisagreed = None,
     as_json: JsonOption = False,
 ) -> None:
     """Plan a rollout anew that has not started; an approval is void.
@@ -82,6 +94,7 @@ def revise(
     Example: lamplighter rollout revise digits-2-a1b2c3 --where site=mill
     """
     policy = _policy(where, waves, deadline, max_failed, max_failed_share, allow_downgrade)
+    policy |= {"mode": mode, "max_disagreed_share": max_disagreed_share}
     with connect(context) as api:
         api.put_json(f"{_PATH}/{rollout}/policy", policy)
         _show(api, rollout, as_json=as_json)
@@ -217,6 +230,7 @@ def _show(api: Api, rollout: str, *, as_json: bool) -> None:
         [
             ("Rollout", found["id"]),
             ("Release", f"{found['model']}@{found['release']}"),
+            ("Mode", found["policy"].get("mode", "active")),
             ("Status", found["status"]),
             ("Reason", found["reason"]),
             ("Revision", found["revision"]),
@@ -228,7 +242,7 @@ def _show(api: Api, rollout: str, *, as_json: bool) -> None:
         ]
     )
     print_table(
-        ("Wave", "Up to", "Devices", "Committed", "Failed", "Opened"),
+        ("Wave", "Up to", "Devices", "Succeeded", "Failed", "Opened"),
         [
             (w["wave"] + 1, w["size"], w["devices"], w["committed"], w["failed"], w["opened_utc"])
             for w in found["waves"]
@@ -285,7 +299,7 @@ def _picture(found: dict[str, Any]) -> "RenderableType":
         bars.add_row(
             f"wave {wave['wave'] + 1}",
             ProgressBar(total=max(1, wave["devices"]), completed=wave["committed"], width=30),
-            f"{wave['committed']} of {wave['devices']} committed, {wave['failed']} failed",
+            f"{wave['committed']} of {wave['devices']} succeeded, {wave['failed']} failed",
         )
     busy = Table("Device", "State", "Phase", box=None)
     for place in found["devices"]:

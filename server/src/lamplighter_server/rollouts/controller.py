@@ -50,12 +50,13 @@ async def _step(context: Context, session: AsyncSession, rollout: str) -> None:
     if row is None or row.status not in AT_WORK:
         return
     release = await releases.get(session, row.model, row.release)
+    policy = read_policy(row.policy)
     work = Work(
         context=context,
         session=session,
         rollout=row,
         places={place.device: place for place in await repository.find_devices(session, rollout)},
-        policy=read_policy(row.policy),
+        policy=policy,
         manifest=await releases.load_manifest(context, session, row.model, row.release),
         manifest_sha256=release.manifest_sha256,
         sealed=await confidential.is_protected(session, row.model),
@@ -63,7 +64,7 @@ async def _step(context: Context, session: AsyncSession, rollout: str) -> None:
         wanted={
             item.device: item
             for item in await assignments.wanted(session)
-            if item.model == row.model
+            if (item.model, item.mode) == (row.model, policy.mode)
         },
         now_utc=context.clock(),
     )
@@ -82,6 +83,8 @@ def _snapshot(work: Work) -> Snapshot:
             model=row.model,
             release=row.release,
             manifest_sha256=work.manifest_sha256,
+            mode=work.policy.mode,
+            max_disagreed_share=work.policy.max_disagreed_share,
         ),
         places=tuple(_place(place, work) for place in work.places.values()),
         reports={device: report for device, report in reports.items() if report is not None},

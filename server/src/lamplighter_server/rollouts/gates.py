@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from lamplighter_protocol.assignment import Generation
-from lamplighter_protocol.reported import Attempt, Reported, runs_committed
+from lamplighter_protocol.assignment import Generation, Mode
+from lamplighter_protocol.reported import Attempt, Reported, Shadowed, ran_in_shadow, runs_committed
 from lamplighter_server.rollouts.policy import Policy
 from lamplighter_server.rollouts.states import FAILED, UNSETTLED, DeviceState
 
@@ -24,6 +24,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     release: int
     manifest_sha256: str
+    mode: Mode = "active"
+    max_disagreed_share: int | None = None
+    """In percent, in shadow mode."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +71,9 @@ def judge_device(
     if report is not None and _answers(report.generation, place.assigned):
         if runs:
             return _settle(place, "committed", "it signed that it runs the release")
+        shadow = ran_in_shadow(report, target.model, target.release)
+        if target.mode == "shadow" and shadow is not None:
+            return _judge_shadow(place, shadow, target.max_disagreed_share)
         attempt = _attempt(report, target, place.assigned)
         if attempt is not None and attempt.phase in _ATTEMPT_STATES:
             return _settle(place, _ATTEMPT_STATES[attempt.phase], _failure(attempt))
@@ -95,8 +101,19 @@ def judge_wave(policy: Policy, places: Sequence[Place]) -> Verdict:
         return Verdict(decision="wait", reasons=(waiting, *reasons))
     if taking_part and len(failed) == len(taking_part):
         return Verdict(decision="stop", reasons=("no device has succeeded", *reasons))
-    done = f"{len(taking_part) - len(failed)} of {len(taking_part)} devices committed"
+    done = f"{len(taking_part) - len(failed)} of {len(taking_part)} devices succeeded"
     return Verdict(decision="go", reasons=(done, *reasons))
+
+
+def _judge_shadow(place: Place, shadow: Shadowed, max_share: int | None) -> Place:
+    """Missing comparisons are never "go" where a limit asks for them."""
+    told = f"{shadow.disagreed} of {shadow.compared} rows were answered otherwise in shadow"
+    if max_share is not None:
+        if not shadow.compared:
+            return _settle(place, "failed", "no row was compared in shadow")
+        if 100 * shadow.disagreed > max_share * shadow.compared:
+            return _settle(place, "failed", f"{told}; {max_share} % are allowed")
+    return _settle(place, "shadowed", told)
 
 
 def _answers(generation: Generation | None, assigned: Generation) -> bool:

@@ -2,6 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_protocol.trust import ModelPolicy
@@ -41,12 +42,21 @@ async def take_devices(
         for device in await devices.ls(session)
         if policy.where.items() <= device.labels.items() and device.revoked_utc is None
     ]
+    answers = {
+        item.device
+        for item in await assignments.wanted(session)
+        if (item.model, item.mode) == (model, "active")
+    }
     sealed = await confidential.is_protected(session, model)
     unable = {
         device.id: why
         for device in selected
-        if (why := _obstacle(manifest, signed, device, sealed=sealed))
+        if (why := _obstacle(manifest, signed, device, policy.mode, sealed=sealed))
     }
+    if policy.mode == "shadow":
+        for device in selected:
+            if device.id not in answers:
+                unable[device.id] = f"SHADOW_ALONE: No release of {model} is to answer there."
     able = {device.id: device.labels for device in selected if device.id not in unable}
     if not able:
         raise LamplighterError(
@@ -66,11 +76,15 @@ async def take_devices(
     ]
 
 
-def _obstacle(manifest: Manifest, signed: ModelPolicy, device: Device, *, sealed: bool) -> str:
+def _obstacle(
+    manifest: Manifest, signed: ModelPolicy, device: Device, mode: Mode, *, sealed: bool
+) -> str:
     """Why a device cannot run a release; empty if it can."""
     inventory = devices.read_inventory(device)
     if signed.machines and inventory.machine not in signed.machines:
         return f"HARDWARE_FORBIDDEN: {inventory.machine} is none of {', '.join(signed.machines)}."
+    if mode not in inventory.modes:
+        return f"CAPABILITY_MISSING: Its agent has no mode {mode}."
     try:
         assignments.choose_variant(manifest, inventory)
         if sealed:

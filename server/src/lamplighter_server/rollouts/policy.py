@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from lamplighter_protocol.assignment import Mode
 from lamplighter_protocol.errors import LamplighterError
 
 _WAVE: Final = re.compile(r"(?P<number>[1-9][0-9]{0,8})(?P<percent>%?)")
@@ -32,6 +33,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How many devices of one wave may fail."""
     max_failed_share: Percent | None = None
     """Which share of one wave may fail. The stricter limit counts; without any, none may fail."""
+    mode: Mode = "active"
+    """Whether the release is to answer, or to run in the shadow of what does."""
+    max_disagreed_share: Percent | None = None
+    """In shadow mode: a device fails where more of the compared rows are answered otherwise."""
     allow_downgrade: bool = False
     """Whether devices that run a newer release are to go back to this one."""
     pause_after_waves: tuple[Annotated[int, msgspec.Meta(ge=0)], ...] = ()
@@ -39,6 +44,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         self.sizes(1)
+        if self.max_disagreed_share is not None and self.mode != "shadow":
+            raise ValueError("max_disagreed_share is for the mode shadow")
         if unknown := [wave for wave in self.pause_after_waves if wave >= len(self.waves) - 1]:
             raise ValueError(f"no wave follows after {unknown}")
 

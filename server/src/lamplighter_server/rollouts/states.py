@@ -7,7 +7,14 @@ from lamplighter_protocol.errors import LamplighterError
 Status = Literal["draft", "approved", "running", "paused", "aborting", "aborted", "succeeded"]
 Event = Literal["revise", "approve", "start", "pause", "stop", "restore", "finish"]
 DeviceState = Literal[
-    "waiting", "assigned", "committed", "failed", "rolled-back", "timed-out", "skipped"
+    "waiting",
+    "assigned",
+    "committed",
+    "shadowed",
+    "failed",
+    "rolled-back",
+    "timed-out",
+    "skipped",
 ]
 
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
@@ -18,6 +25,8 @@ OPEN: Final[frozenset[Status]] = frozenset({"draft", "approved", "running", "pau
 PLANNED: Final[frozenset[Status]] = frozenset({"draft", "approved"})
 #: What a tick works on.
 AT_WORK: Final[frozenset[Status]] = frozenset({"running", "aborting"})
+#: Signed by the device: the release answers, or its time in shadow is over.
+SUCCEEDED: Final[frozenset[DeviceState]] = frozenset({"committed", "shadowed"})
 FAILED: Final[frozenset[DeviceState]] = frozenset({"failed", "rolled-back", "timed-out"})
 #: States that a signed report may still change: the truth may come after the deadline.
 UNSETTLED: Final[frozenset[DeviceState]] = frozenset({"assigned", "timed-out"})

@@ -11,7 +11,7 @@ from lamplighter_server.devices import service as devices
 from lamplighter_server.devices.models import Device
 from lamplighter_server.rollouts.models import Rollout, RolloutDevice
 from lamplighter_server.rollouts.policy import read_policy
-from lamplighter_server.rollouts.states import FAILED
+from lamplighter_server.rollouts.states import FAILED, SUCCEEDED
 from lamplighter_server.rollouts.work import generation_of
 
 
@@ -41,6 +41,7 @@ class WaveView(BaseModel):
     size: str
     devices: int
     committed: int
+    """Devices that have succeeded; in shadow mode, those whose time in shadow is over."""
     failed: int
     opened_utc: datetime | None
 
@@ -99,7 +100,7 @@ def detail(row: Rollout, places: Sequence[tuple[RolloutDevice, Device]]) -> Roll
                 wave=wave,
                 size=size,
                 devices=len(members),
-                committed=sum(place.state == "committed" for place in members),
+                committed=sum(place.state in SUCCEEDED for place in members),
                 failed=sum(place.state in FAILED for place in members),
                 opened_utc=_opened(members, policy.deadline_s),
             )

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lamplighter_protocol.assignment import Generation
+from lamplighter_protocol.assignment import Generation, Mode
 from lamplighter_protocol.bundle import Manifest
 from lamplighter_protocol.errors import LamplighterError
 from lamplighter_server.alerts import service as alerts
 from lamplighter_server.assignments import service as assignments
-from lamplighter_server.assignments.models import WantedModel
+from lamplighter_server.assignments.models import Wanted
 from lamplighter_server.blobs import service as blobs
 from lamplighter_server.confidential import service as confidential
 from lamplighter_server.context import Context
@@ -39,8 +39,8 @@ class Work:
     sealed: bool
     """Whether the model is confidential."""
     devices: Mapping[str, Device]
-    wanted: Mapping[str, WantedModel]
-    """What each device is to have of this model at present."""
+    wanted: Mapping[str, Wanted]
+    """What each device is to have of this model at present, in the mode of the rollout."""
     now_utc: datetime
 
     async def apply(self, todo: Step) -> None:
@@ -90,6 +90,7 @@ class Work:
                 rollout=row.id,
                 deadline_utc=self._deadline_utc,
                 allow_downgrade=self.policy.allow_downgrade,
+                mode=self.policy.mode,
             )
             place.state, place.deadline_utc = "assigned", self._deadline_utc
         await self._publish(set(chosen.values()))
@@ -126,10 +127,10 @@ class Work:
     def _previous(self, name: str) -> tuple[int, str] | None:
         """(release, variant) to go back to: what the device has committed, or was to have.
 
-        None if it was to have nothing of this model.
+        None if it was to have nothing of this model, and in shadow mode, which takes nothing away.
         """
         wanted = self.wanted.get(name)
-        if wanted is None:
+        if wanted is None or self.policy.mode == "shadow":
             return None
         report = devices.read_report(self.devices[name])
         candidates = [
@@ -150,7 +151,8 @@ class Work:
         for name in ours:
             place = self.places[name]
             if place.previous_release is None or place.previous_variant is None:
-                await assignments.withdraw(self.session, name, self.rollout.model)
+                mode: Mode | None = "shadow" if self.policy.mode == "shadow" else None
+                await assignments.withdraw(self.session, name, self.rollout.model, mode=mode)
                 continue
             await assignments.want(
                 self.session,

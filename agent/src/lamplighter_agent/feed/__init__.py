@@ -1,0 +1,1 @@
+"""Sources and sinks, in a process of their own. Never imported by the supervisor."""

@@ -1,0 +1,1 @@
+"""What ran where and when, from what devices have signed."""
