@@ -25,8 +25,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lamplighter_converters.convert import to_onnx
-from lamplighter_converters.quantize import to_int8
+from lamplighter_converters.estimators.convert import to_onnx
+from lamplighter_converters.estimators.inputs import Inputs
+from lamplighter_converters.quantize.int8 import to_int8
 from lamplighter_protocol.patches import apply
 from lamplighter_server.patches.smallest import find_smallest, is_suitable
 from lamplighter_server.training.dataset import Dataset
@@ -64,7 +65,7 @@ def go_on(trained: Pipeline, data: Dataset, epochs: int, rate: float) -> None:
 def export(trained: Pipeline, data: Dataset) -> Files:
     """Its files, as the demo packs them."""
     name = data.image.tensor
-    exact = to_onnx(trained, input_name=name, features=data.images.shape[1])
+    exact = to_onnx(trained, Inputs.matrix(name, data.images.shape[1]))
     return {"fp32": exact, "int8": to_int8(exact, {name: data.images})}
 
 

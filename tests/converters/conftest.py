@@ -9,7 +9,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lamplighter_converters.convert import to_onnx
+from lamplighter_converters.estimators.convert import to_onnx
+from lamplighter_converters.estimators.inputs import Inputs
 
 Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
@@ -28,4 +29,4 @@ def network(digits: Arrays) -> Pipeline:
 
 @pytest.fixture(scope="session")
 def network_onnx(network: Pipeline) -> bytes:
-    return to_onnx(network, input_name="image", features=64)
+    return to_onnx(network, Inputs.matrix("image", 64))

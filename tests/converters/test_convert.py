@@ -1,18 +1,15 @@
-import warnings
-
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.neighbors import NearestCentroid
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.converters.conftest import Arrays
 
-from lamplighter_converters.convert import to_onnx
+from lamplighter_converters.estimators.convert import to_onnx
+from lamplighter_converters.estimators.inputs import Inputs
 from lamplighter_converters.session import run
-from lamplighter_protocol.errors import LamplighterError
 
 
 @pytest.mark.parametrize(
@@ -25,27 +22,10 @@ from lamplighter_protocol.errors import LamplighterError
 def test_the_graph_answers_as_the_estimator(estimator: BaseEstimator, digits: Arrays) -> None:
     images, labels = digits
     estimator.fit(images, labels)
-    answers = run(to_onnx(estimator, input_name="image", features=64), {"image": images})
+    answers = run(to_onnx(estimator, Inputs.matrix("image", 64)), {"image": images})
     assert (answers["label"] == estimator.predict(images)).mean() > 0.999
     np.testing.assert_allclose(answers["probabilities"], estimator.predict_proba(images), atol=1e-4)
 
 
 def test_the_same_estimator_gives_the_same_bytes(network: Pipeline, network_onnx: bytes) -> None:
-    assert to_onnx(network, input_name="image", features=64) == network_onnx
-
-
-@pytest.mark.parametrize(
-    "estimator",
-    [LinearRegression(), LogisticRegression(), NearestCentroid(), StandardScaler()],
-    ids=["regressor", "not fitted", "no probabilities", "no classifier"],
-)
-def test_what_cannot_be_served_is_refused_with_the_reason(
-    estimator: BaseEstimator, digits: Arrays
-) -> None:
-    if not isinstance(estimator, LogisticRegression):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # some pixels are constant
-            estimator.fit(*digits)
-    with pytest.raises(LamplighterError) as refused:
-        to_onnx(estimator, input_name="image", features=64)
-    assert refused.value.code == "CONVERSION_REFUSED"
+    assert to_onnx(network, Inputs.matrix("image", 64)) == network_onnx

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from tests.converters.conftest import Arrays
 
-from lamplighter_converters.quantize import to_int8
+from lamplighter_converters.quantize.int8 import to_int8
 from lamplighter_converters.session import run
 from lamplighter_protocol.errors import LamplighterError
 

@@ -4,7 +4,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from lamplighter_protocol.bundle import Manifest, decode_manifest, encode_manifest
+from lamplighter_protocol.bundle import (
+    Manifest,
+    ParityCertificate,
+    VariantParity,
+    decode_manifest,
+    encode_manifest,
+)
 from lamplighter_protocol.canonical import encode
 from lamplighter_protocol.errors import LamplighterError
 
@@ -60,3 +66,29 @@ def test_newer_tensor_types_are_named_as_a_capability(manifest: Manifest, dataty
     requires = (*manifest.requires, "tensor-types-2")
     newer = msgspec.structs.replace(manifest, inputs=(tensor,), requires=requires)
     assert decode_manifest(encode_manifest(newer)) == newer
+
+
+def certificate(*variants: str) -> ParityCertificate:
+    return ParityCertificate(
+        estimator="MLPClassifier",
+        rows=100,
+        rows_sha256="0" * 64,
+        variants=tuple(
+            VariantParity(
+                variant=name, recipe="static", agreement=0.99, max_error=0.1, flips={"1": 1}
+            )
+            for name in variants
+        ),
+    )
+
+
+def test_a_parity_certificate_is_signed_with_the_rest(manifest: Manifest) -> None:
+    names = [variant.name for variant in manifest.variants]
+    certified = msgspec.structs.replace(manifest, parity=certificate(*names))
+    assert decode_manifest(encode_manifest(certified)) == certified
+    assert b'"parity"' not in encode_manifest(manifest)  # older releases keep their bytes
+
+
+def test_a_certificate_of_other_variants_is_refused(manifest: Manifest) -> None:
+    with pytest.raises(ValueError, match="of other variants"):
+        msgspec.structs.replace(manifest, parity=certificate("another"))

@@ -1,7 +1,7 @@
 """Packing: a manifest and its files. Pure; the same parts give the same bytes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -9,6 +9,8 @@ from lamplighter_protocol.blobs import describe
 from lamplighter_protocol.bundle import (
     COMMON_CAPABILITIES,
     FORMAT,
+    TENSOR_TYPES_2,
+    FirstDatatype,
     Manifest,
     decode_manifest,
     encode_manifest,
@@ -42,9 +44,12 @@ def pack(files: Mapping[str, bytes], **fields: Any) -> Bundle:  # noqa: ANN401 -
         LamplighterError: CONVERSION_REFUSED if the parts do not hold together.
     """
     try:
+        types = {spec.datatype for spec in (*fields["inputs"], *fields["outputs"])}
+        first_types = types <= set(get_args(FirstDatatype))
+        needed = COMMON_CAPABILITIES if first_types else COMMON_CAPABILITIES | {TENSOR_TYPES_2}
         manifest = Manifest(
             format=FORMAT,
-            requires=tuple(sorted(COMMON_CAPABILITIES)),
+            requires=tuple(sorted(needed)),
             files={name: describe(raw) for name, raw in sorted(files.items())},
             **fields,
         )

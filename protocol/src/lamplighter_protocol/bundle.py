@@ -132,6 +132,34 @@ class HealthPolicy(msgspec.Struct, frozen=True, kw_only=True):
     output_shift_min_requests: int = 50
 
 
+class VariantParity(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one variant is from the estimator that all were made of."""
+
+    variant: Name
+    recipe: str
+    """How it was quantized; `float` if it was not."""
+    agreement: float
+    """The share of rows with the estimator's label."""
+    max_error: float
+    """The largest |answered - wanted| / max(1, |wanted|) of any number."""
+    flips: dict[str, int]
+    """Rows whose label changed, by the estimator's label."""
+
+
+class ParityCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """What the variants were compared with before anybody signed, and what came out.
+
+    Only what comes out the same every time; times stand in `evidence.json`.
+    """
+
+    estimator: str
+    """Its classes, in the order of the pipeline."""
+    rows: int
+    rows_sha256: Sha256
+    """Of the rows that were asked, as an uncompressed .npz of the input tensors."""
+    variants: tuple[VariantParity, ...]
+
+
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """Where the release comes from; enough to build it again."""
 
@@ -163,6 +191,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     reference: Counts
     health: HealthPolicy
     lineage: Lineage
+    parity: ParityCertificate | msgspec.UnsetType = msgspec.UNSET
+    """Every variant's, where the model was converted from an estimator."""
 
     def __post_init__(self) -> None:
         tensors = {spec.name for spec in self.inputs}
@@ -178,6 +208,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         types = {spec.datatype for spec in (*self.inputs, *self.outputs)}
         if not types <= set(get_args(FirstDatatype)) and TENSOR_TYPES_2 not in self.requires:
             raise ValueError(f"tensors of {sorted(types)} need the capability {TENSOR_TYPES_2}")
+        if self.parity is not msgspec.UNSET:
+            certified = sorted(found.variant for found in self.parity.variants)
+            if certified != sorted(variant.name for variant in self.variants):
+                raise ValueError(f"the parity certificate is of other variants: {certified}")
         self.reference.check_shape(self)
 
     def variant(self, name: str) -> Variant:

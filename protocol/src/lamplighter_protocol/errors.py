@@ -399,6 +399,21 @@ CATALOGUE: dict[str, Entry] = {
         "Better data, more held-out rows or a better model may pass. Or a person takes the "
         "responsibility: publish with --override REASON; 'lamplighter override ls' shows it.",
     ),
+    "CONVERTER_MISSING": Entry(
+        503, True, "Install what the message names beside the converters, then repeat the command."
+    ),
+    "MODEL_FILE_MALFORMED": Entry(
+        422, False, "Export the model again; the file is cut short, damaged or of another format."
+    ),
+    "MODEL_FILE_UNSAFE": Entry(
+        422, False, "Do not load this file elsewhere before you know who made it and why."
+    ),
+    "MODEL_FILE_UNSUPPORTED": Entry(
+        422, False, "Export it with standard operators of an older set, weights in the same file."
+    ),
+    "MODEL_SIGNATURE_MISMATCH": Entry(
+        422, False, "Compare inputs and outputs with what the release declares; export it to fit."
+    ),
     "DATA_INVALID": Entry(
         422, False, "Correct the data; the message names the column and the row."
     ),

@@ -37,6 +37,21 @@ def test_the_evidence_holds_what_was_measured(built: dict[str, BuiltRelease]) ->
         assert 0.9 < variant["accuracy"] <= 1
 
 
+def test_what_the_variants_lost_is_signed_and_the_evidence_is_of_the_same_files(
+    built: dict[str, BuiltRelease],
+) -> None:
+    for release in built.values():
+        manifest, report = release.bundle.manifest, release.evidence["conversion"]
+        assert manifest.parity is not msgspec.UNSET
+        signed = {found.variant: found for found in manifest.parity.variants}
+        assert signed.keys() == {FLOAT, INT8}
+        assert (signed[FLOAT].recipe, signed[INT8].recipe) == ("float", "static")
+        assert report["rows_sha256"] == manifest.parity.rows_sha256
+        for variant in report["variants"]:
+            assert variant["sha256"] == manifest.files[f"{variant['name']}.onnx"].sha256
+            assert variant["parity"]["flips"] == signed[variant["name"]].flips
+
+
 @pytest.mark.parametrize(
     ("recipe", "low", "high"), [("baseline", 0, 0.1), ("tuned", 0, 0.1), ("inverted", 0.6, 1)]
 )

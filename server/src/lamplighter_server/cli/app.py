@@ -14,6 +14,7 @@ from lamplighter_server.data.commands import app as data
 from lamplighter_server.demo.commands import demo
 from lamplighter_server.devices.commands import app as device
 from lamplighter_server.drift.commands import app as drift
+from lamplighter_server.importing.commands import import_model
 from lamplighter_server.overrides.commands import app as override
 from lamplighter_server.people.commands import login
 from lamplighter_server.people.commands import token_app as token
@@ -44,6 +45,7 @@ device.command()(export)
 app.add_typer(device, name="device")
 app.add_typer(data, name="data")
 model.command("card")(card_of)
+model.command("import")(import_model)
 app.add_typer(model, name="model")
 app.add_typer(override, name="override")
 app.add_typer(rollout, name="rollout")

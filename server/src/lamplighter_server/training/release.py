@@ -3,20 +3,21 @@
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
-from lamplighter_converters import golden, parity, reference
-from lamplighter_converters.convert import LABEL, PROBABILITIES, to_onnx
+from lamplighter_converters import golden, reference
+from lamplighter_converters.estimators.inputs import Inputs
+from lamplighter_converters.estimators.task import LABEL, PROBABILITIES
 from lamplighter_converters.pack import Bundle, pack
-from lamplighter_converters.quantize import to_int8
-from lamplighter_converters.session import Answers, run
+from lamplighter_converters.parity.compare import Tolerance
+from lamplighter_converters.report import Report
+from lamplighter_converters.session import Outputs, run
+from lamplighter_converters.variants import Declared, Variants, make_variants
 from lamplighter_protocol.bundle import (
     ClassOutput,
     Golden,
@@ -69,16 +70,9 @@ def build_release(done: Run, release: int, health: HealthPolicy | None = None) -
         LamplighterError: CONVERSION_REFUSED or PARITY_REFUSED.
     """
     train, held_out, image = done.train, done.held_out, done.train.image
-    exact = to_onnx(done.estimator, input_name=image.tensor, features=train.images.shape[1])
-    models = {FLOAT: exact, INT8: to_int8(exact, {image.tensor: train.images})}
-    with threadpool_limits(limits=1):
-        probabilities = done.estimator.predict_proba(held_out.images)
-    answers = {name: run(raw, {image.tensor: held_out.images}) for name, raw in models.items()}
-    parities = [
-        _check(name, answers[name], probabilities, done.experiment.min_agreement) for name in models
-    ]
-    files = {f"{name}.onnx": raw for name, raw in models.items()}
-    rows = golden.choose_rows(held_out.labels, probabilities)
+    made = _variants(done)
+    answers, files = made.answers, dict(made.files)
+    rows = golden.choose_rows(held_out.labels, done.probabilities)
     files[GOLDEN_FILE] = _golden(done, answers, rows)
     answer = ClassOutput(
         label_tensor=LABEL,
@@ -87,7 +81,7 @@ def build_release(done: Run, release: int, health: HealthPolicy | None = None) -
         confidence_edges=tuple(np.linspace(0, 1, CONFIDENCE_BINS + 1).tolist()),
     )
     columns = reference.image_columns(image, train.images)
-    counted = run(models[INT8], {image.tensor: train.images})[PROBABILITIES]
+    counted = run(files[f"{INT8}.onnx"], {image.tensor: train.images})[PROBABILITIES]
     bundle = pack(
         files,
         model=done.experiment.model,
@@ -109,7 +103,7 @@ def build_release(done: Run, release: int, health: HealthPolicy | None = None) -
                 tolerance_abs=TOLERANCE_ABS[name],
                 min_agreement=0.95,
             )
-            for name in models
+            for name in answers
         ),
         golden=Golden(file=GOLDEN_FILE, rows=len(rows)),
         reference=reference.count_reference(
@@ -124,27 +118,28 @@ def build_release(done: Run, release: int, health: HealthPolicy | None = None) -
             seed=done.experiment.seed,
             lock_sha256=_lock_sha256(),
         ),
+        parity=made.report.certificate(),
     )
-    return BuiltRelease(bundle, _evidence(done, bundle, answers, parities))
+    return BuiltRelease(bundle, _evidence(done, bundle, answers, made.report))
 
 
-def _check(
-    name: str, answers: Answers, probabilities: Array, min_agreement: float
-) -> parity.Parity:
-    found = parity.compare(
-        name,
-        labels=answers[LABEL],
-        probabilities=answers[PROBABILITIES],
-        reference=(probabilities.argmax(axis=1), probabilities),
+def _variants(done: Run) -> Variants:
+    """Both variants: which of them a device runs is decided where it is known what it has."""
+    tensor, rows = done.train.image.tensor, done.train.images
+    return make_variants(
+        done.estimator,
+        Inputs.matrix(tensor, rows.shape[1]),
+        calibration=rows,
+        held_out=done.held_out.images,
+        declared=Declared(
+            exact=Tolerance(min_agreement=1.0, max_error=TOLERANCE_ABS[FLOAT]),
+            int8=Tolerance(min_agreement=done.experiment.min_agreement, max_error=1.0),
+            recipes={"onnxruntime": "static"},
+        ),
     )
-    if name == FLOAT:
-        parity.require(found, min_agreement=1.0, max_abs_difference=TOLERANCE_ABS[FLOAT])
-    else:
-        parity.require(found, min_agreement=min_agreement, max_abs_difference=1.0)
-    return found
 
 
-def _golden(done: Run, answers: dict[str, Answers], rows: Array) -> bytes:
+def _golden(done: Run, answers: dict[str, Outputs], rows: Array) -> bytes:
     arrays = {done.train.image.tensor: done.held_out.images[rows]}
     for name, outputs in answers.items():
         arrays |= {f"{name}/{tensor}": values[rows] for tensor, values in outputs.items()}
@@ -152,10 +147,9 @@ def _golden(done: Run, answers: dict[str, Answers], rows: Array) -> bytes:
 
 
 def _evidence(
-    done: Run, bundle: Bundle, answers: dict[str, Answers], parities: list[parity.Parity]
+    done: Run, bundle: Bundle, answers: dict[str, Outputs], report: Report
 ) -> dict[str, Any]:
     held_out = done.held_out.labels
-    packages = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy")
     return {
         "model": bundle.manifest.model,
         "release": bundle.manifest.release,
@@ -174,9 +168,20 @@ def _evidence(
             }
             for name, outputs in answers.items()
         },
-        "parity": [msgspec.to_builtins(found) for found in parities],
+        # What `device provenance` reads of releases of every age. Probabilities are at most 1, so
+        # the largest error is an absolute one.
+        "parity": [
+            {
+                "variant": one.name,
+                "rows": one.parity.rows,
+                "agreement": one.parity.agreement,
+                "max_abs_difference": one.parity.max_error,
+                "flips": one.parity.flips,
+            }
+            for one in report.variants
+        ],
+        "conversion": msgspec.to_builtins(report),
         "training_seconds": round(done.seconds, 3),
-        "versions": {package: metadata.version(package) for package in packages},
     }
 
 

@@ -37,6 +37,8 @@ class Run:
     """The settings that were chosen."""
     fold_accuracies: tuple[float, ...]
     """Of the chosen settings, on each validation fold."""
+    probabilities: Array
+    """The estimator's answers to the held-out rows, shape (n, classes)."""
     metrics: dict[str, Any]
     """On the held-out rows."""
     seconds: float
@@ -103,6 +105,7 @@ def run_experiment(experiment: Experiment, on_progress: Progress = lambda _: Non
         estimator=search.best_estimator_,
         parameters={**chosen, "max_iter": experiment.max_iter, "folds": experiment.folds},
         fold_accuracies=tuple(float(results[f"split{fold}_test_score"][best]) for fold in folds),
+        probabilities=probabilities,
         metrics=measure(held_out.labels, probabilities),
         seconds=time.monotonic() - started_mono,
     )

@@ -1,0 +1,1 @@
+"""LiteRT files of sequential networks, written on the published schema."""

@@ -1,0 +1,1 @@
+"""int8 where it pays, and the reason where it does not."""
